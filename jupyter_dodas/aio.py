@@ -1,0 +1,498 @@
+"""The asynchronous face: launch clusters, find them, hold them. All logic of the faces is here; `cluster` wraps it."""
+
+import asyncio
+import getpass
+import sys
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias
+
+from pydantic import JsonValue
+
+from jupyter_dodas import blocking, limits, registry, settings
+from jupyter_dodas.backends import places
+from jupyter_dodas.backends.base import Backend
+from jupyter_dodas.errors import (
+    AlreadyExists,
+    ClusterFailed,
+    DamagedRecord,
+    InvalidOption,
+    LaunchFailed,
+    NewerRecord,
+    NotFound,
+    NotSupported,
+    QuotaExceeded,
+    StaleGeneration,
+    TimedOut,
+    UnknownOption,
+)
+from jupyter_dodas.options import Options, validate
+from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record, check_name
+
+__all__ = ["Cluster", "Connection", "Follower", "connect", "kinds", "launch", "list", "quota"]
+
+Follower: TypeAlias = Callable[[Record], None]
+"""Is shown each new state of a cluster that somebody waits for."""
+
+_ATTEMPTS: Final = 5
+_list = list
+"""The builtin, in a module whose public `list` is that of clusters."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What a client needs to reach a cluster.
+
+    Parameters
+    ----------
+    addresses
+        By name: ``scheduler``, ``dashboard``.
+    secrets
+        A folder with keys and certificates.
+    """
+
+    addresses: Mapping[str, str]
+    secrets: Path
+
+
+class Cluster:
+    """A cluster, held by its name. It keeps nothing: what it tells it has just read, and closing it closes nothing.
+
+    A kind's own verbs are in a subclass of this. A verb that must run in the caller's own thread when used from blocking code has
+    a twin with the prefix ``blocking_``.
+    """
+
+    def __init__(self, backend: Backend, record: Record) -> None:
+        self._backend = backend
+        self._uid = record.spec.uid
+        self.name = record.name
+        self.kind = record.spec.kind
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(NotFound):
+            await self.stop()
+
+    async def record(self) -> Record:
+        """Read what was asked and what is.
+
+        Raises
+        ------
+        NotFound
+            If it has stopped.
+        """
+        record = await self._backend.store.get(self.name)
+        if record.spec.uid != self._uid:
+            raise NotFound(self.name)
+        return record
+
+    async def phase(self) -> Phase:
+        """Tell where it is in its life; a cluster that is gone has stopped."""
+        try:
+            return (await self.record()).status.phase
+        except NotFound:
+            return Phase.STOPPED
+
+    async def scale(self, workers: int, group: str = "worker") -> None:
+        """Ask for a number of workers, and no longer for adapting.
+
+        Parameters
+        ----------
+        group
+            Which workers, if the cluster has several groups.
+
+        Raises
+        ------
+        InvalidOption, QuotaExceeded, ClusterFailed
+        """
+        await self._change_group(group, {"workers": workers, "adapt": None})
+
+    async def adapt(self, minimum: int, maximum: int, group: str = "worker") -> None:
+        """Let the number of workers follow the work.
+
+        Raises
+        ------
+        InvalidOption, QuotaExceeded, ClusterFailed
+        """
+        await self._change_group(group, {"adapt": [minimum, maximum]})
+
+    async def keep(self, *, hours: float) -> None:
+        """Do not stop it for idleness before `hours` from now.
+
+        Raises
+        ------
+        InvalidOption
+            If the number is not between 0 and 8760.
+        """
+        if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours <= 8760:
+            raise InvalidOption(
+                f"hours={hours!r} will not do", cause="A number between 0 and 8760 (a year) is needed.", remedy=""
+            )
+        until = time.time() + hours * 3600
+        await self._change(lambda spec: spec.model_copy(update={"keep_until": until}))
+
+    async def restart(self, *, timeout: float = 300) -> None:
+        """End all that runs of it and start it again, with the options that it has; also after a failure.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait until it is ready.
+        """
+        await self._change(
+            lambda spec: spec.model_copy(update={"restarts": spec.restarts + 1, "intent": Intent.RUN}), failed_too=True
+        )
+        await self.wait(timeout=timeout)
+
+    async def stop(self, *, timeout: float = 60) -> Receipt | None:
+        """End it, and forget it: its name is free again. Returns what it took; None if it was gone.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait until it is gone.
+        """
+        try:
+            await self._change(lambda spec: spec.model_copy(update={"intent": Intent.STOP}), failed_too=True)
+        except (DamagedRecord, NewerRecord):
+            await self._backend.store.remove(self.name, "")
+            await self._backend.wake(self.name)  # nothing may run without a record
+            return None
+        async with self._deadline(timeout, "be gone"), aclosing(self.follow()) as states:
+            async for _ in states:
+                pass
+        receipts = await self._backend.store.receipts()
+        return next((receipt for receipt in reversed(receipts) if receipt.uid == self._uid), None)
+
+    async def wait(self, *, timeout: float = 300, follower: Follower | None = None) -> None:
+        """Wait until it is ready, with all workers that were asked for.
+
+        Raises
+        ------
+        LaunchFailed, ClusterFailed
+            With the cause, as soon as it has failed.
+        TimedOut
+        NotFound
+            If it was stopped meanwhile.
+        """
+        async with self._deadline(timeout, "be ready"), aclosing(self.follow()) as states:
+            async for record in states:
+                if follower is not None:
+                    follower(record)
+                status = record.status
+                caught_up = status.observed_generation >= record.spec.generation and status.restarts == record.spec.restarts
+                if status.phase is Phase.FAILED and (caught_up or status.observed_generation == 0):
+                    raise _failure(record)
+                if status.phase is Phase.READY and caught_up and _complete(record):
+                    return
+        raise NotFound(self.name)
+
+    async def follow(self) -> AsyncGenerator[Record, None]:
+        """Yield its state now, and whenever it has changed, until it is gone."""
+        async with self._backend.store.watch() as hints:
+            last: Record | None = None
+            try:
+                last = await self.record()
+                yield last
+                async for hint in hints:
+                    if hint not in ("", self.name):
+                        continue
+                    if hint == "" and last.status.phase is not Phase.FAILED:
+                        await self._backend.wake()  # in case whoever is to serve it has ended
+                    if (record := await self.record()) != last:
+                        last = record
+                        yield record
+            except NotFound:
+                if last is None:
+                    raise
+
+    async def logs(self, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+        """Return the last lines of what its instances wrote, by their names.
+
+        Parameters
+        ----------
+        instance
+            One instance, ``worker-2``, or all of a role or group, ``worker``; None for all.
+        lines
+            At most so many of each.
+        """
+        found = await self._backend.logs(self.name, lines=lines)
+        if instance is None:
+            return found
+        return {name: text for name, text in found.items() if name == instance or name.rpartition("-")[0] == instance}
+
+    async def connection(self) -> Connection:
+        """Return what a client needs to reach it.
+
+        Raises
+        ------
+        ClusterFailed
+            If there is nothing to reach.
+        """
+        record = await self.record()
+        if not record.status.addresses:
+            raise _failure(record) if record.status.phase is Phase.FAILED else _not_up(record)
+        return Connection(record.status.addresses, await self._backend.connection(record))
+
+    def connection_now(self) -> Connection:
+        """See `connection`; blocks."""
+        return blocking.run(self.connection)
+
+    async def client(self) -> Any:
+        """Return the object that this kind's community works with.
+
+        Raises
+        ------
+        NotSupported
+            If this kind has none.
+        """
+        raise self._no_client()
+
+    def blocking_client(self) -> Any:
+        """See `client`; for blocking code."""
+        raise self._no_client()
+
+    def _no_client(self) -> NotSupported:
+        return NotSupported(
+            f"A cluster of kind {self.kind!r} has no client", cause="", remedy="Its addresses are in .connection()."
+        )
+
+    @classmethod
+    def warm(cls) -> None:
+        """Import what `client` will need; called in a thread while a launch waits."""
+
+    def _deadline(self, timeout: float, what: str) -> "_Deadline":
+        return _Deadline(timeout, self.name, what)
+
+    async def _change_group(self, group: str, change: Mapping[str, JsonValue]) -> None:
+        """Change the options of a group, checked as a launch checks them."""
+
+        def change_it(spec: ClusterSpec) -> ClusterSpec:
+            options: dict[str, Any] = dict(spec.options)
+            if group == "worker":
+                options |= change
+            elif group in (groups := dict(options.get("groups", {}))):
+                options["groups"] = {**groups, group: {**groups[group], **change}}
+            else:
+                raise UnknownOption(group, f"{self.name!r}", ["worker", *groups])
+            checked = _checked(spec.kind, options)
+            return spec.model_copy(update={"options": checked.model_dump(mode="json")})
+
+        await self._change(change_it)
+
+    async def _change(self, change: Callable[[ClusterSpec], ClusterSpec], *, failed_too: bool = False) -> None:
+        """Write a change of the spec; look again and repeat it if somebody else wrote meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            record = await self.record()
+            if record.status.phase is Phase.FAILED and not failed_too:
+                raise _failure(record)
+            try:
+                await self._backend.store.change(change(record.spec))
+            except StaleGeneration:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return await self._backend.wake(self.name)
+        return None
+
+
+class _Deadline:
+    """A timeout that says what did not happen."""
+
+    def __init__(self, seconds: float, name: str, what: str) -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._seconds, self._name, self._what = seconds, name, what
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exception: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*exception)
+        except TimeoutError as error:
+            raise TimedOut(
+                f"{self._name!r} did not come to {self._what} within {self._seconds:g} s",
+                cause="It goes on by itself; only the waiting has ended.",
+                remedy=f"`dodas show {self._name}` tells where it is.",
+            ) from error
+
+
+async def launch(
+    kind: str,
+    *,
+    name: str | None = None,
+    backend: str | None = None,
+    wait: bool = True,
+    timeout: float = 300,
+    follower: Follower | None = None,
+    **options: Any,
+) -> Cluster:
+    """Launch a cluster.
+
+    Parameters
+    ----------
+    kind
+        What: ``dask``, ...; see `kinds`.
+    name
+        What to call it; by default the kind and a number.
+    backend
+        Where; by default what the settings say.
+    wait
+        Whether to return only when it is ready.
+    timeout
+        Seconds to wait.
+    follower
+        Is shown each new state while waiting.
+    **options
+        What the kind can be asked for.
+
+    Raises
+    ------
+    UnknownKind, UnknownOption, InvalidOption, QuotaExceeded, AlreadyExists
+        Before anything is started.
+    LaunchFailed
+        The cluster is kept, with its logs, until it is dismissed with `Cluster.stop`.
+    """
+    configured = settings.load()
+    place = places.backend(configured, backend)
+    checked = _checked(kind, options, configured.limits)
+    if name is not None:
+        check_name(name)
+    record = await _create(place, configured, kind, name, checked)
+    cluster = _face(kind)(place, record)
+    try:
+        await place.wake(cluster.name)
+        if wait:
+            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm)
+            await cluster.wait(timeout=timeout, follower=follower)
+            await warming
+    except (LaunchFailed, ClusterFailed):
+        raise
+    except BaseException:
+        # Interrupted, or timed out: what was half made is removed.
+        await asyncio.shield(_remove_half_made(cluster))
+        raise
+    return cluster
+
+
+async def _remove_half_made(cluster: Cluster) -> None:
+    with suppress(NotFound, TimedOut):
+        await cluster.stop(timeout=20)
+
+
+def _checked(kind: str, options: Mapping[str, Any], bounds: settings.Limits | None = None) -> Options:
+    """Return validated options, within what the limits could ever give."""
+    checked = validate(registry.service(kind).Options, kind, options)
+    barred = limits.never(bounds or settings.load().limits, limits.least(checked.all_groups().values()))
+    if barred:
+        raise QuotaExceeded(*map(str, barred))
+    return checked
+
+
+async def _create(place: Backend, configured: settings.Settings, kind: str, name: str | None, options: Options) -> Record:
+    around = options.environment
+    here = {"folder": around.folder or str(Path.cwd()), "python": around.python or sys.executable}
+    options = options.model_copy(update={"environment": around.model_copy(update=here)})
+
+    def spec(name: str) -> ClusterSpec:
+        return ClusterSpec(
+            name=name,
+            uid=uuid.uuid4().hex[:12],
+            kind=kind,
+            owner=getpass.getuser(),
+            created=time.time(),
+            session=configured.session,
+            options=options.model_dump(mode="json"),
+        )
+
+    if name is not None:
+        return await place.store.create(spec(name))
+    taken = {record.name for record in await place.store.list()}
+    number = 0
+    while True:
+        number += 1
+        if (name := f"{kind}-{number}") in taken:
+            continue
+        with suppress(AlreadyExists):
+            return await place.store.create(spec(name))
+
+
+async def connect(name: str, *, backend: str | None = None) -> Cluster:
+    """Return the cluster of this name, whoever launched it.
+
+    Raises
+    ------
+    NotFound
+    """
+    place = places.backend(settings.load(), backend)
+    record = await place.store.get(name)
+    return _face(record.spec.kind)(place, record)
+
+
+async def list(*, backend: str | None = None, session: str | None = None) -> Sequence[Cluster]:
+    """Return every cluster of the user, by name.
+
+    Parameters
+    ----------
+    session
+        Only those launched through this platform.
+    """
+    place = places.backend(settings.load(), backend)
+    records = await place.store.list()
+    return [_face(r.spec.kind)(place, r) for r in records if session is None or r.spec.session == session]
+
+
+def kinds() -> Mapping[str, str]:
+    """Return every kind that can be launched, with a sentence about it."""
+    services = {kind: registry.service(kind) for kind in registry.kinds()}
+    return {kind: service.summary for kind, service in services.items() if not service.hidden}
+
+
+async def quota(*, backend: str | None = None) -> limits.Quota:
+    """Return what may be used and what is used."""
+    configured = settings.load()
+    records = await places.backend(configured, backend).store.list()
+    used = sum((limits.held(record.status) for record in records), limits.NOTHING)
+    # The controller is a process of the user, so a limit on this machine is her own guard rail.
+    return limits.Quota(configured.limits, used, enforced=False)
+
+
+def _face(kind: str) -> type[Cluster]:
+    return registry.face(kind) or Cluster
+
+
+def _complete(record: Record) -> bool:
+    """Whether every group has what was asked for, and nobody is on the way out."""
+    service = registry.service(record.spec.kind)
+    groups = validate(service.Options, record.spec.kind, record.spec.options).all_groups()
+    for group, options in groups.items():
+        own = [i for i in record.status.instances.values() if i.group == group]
+        ready = sum(i.condition is Condition.READY for i in own)
+        if ready != len(own) or ready < options.bounds()[0]:
+            return False
+        if options.adapt is None and ready != options.workers:
+            return False
+    return True
+
+
+def _failure(record: Record) -> LaunchFailed | ClusterFailed:
+    problem = record.status.problem or Problem(code="cluster-failed", message=f"{record.name!r} has failed")
+    kind = LaunchFailed if record.status.ready_at is None else ClusterFailed
+    return kind(problem.message, cause=problem.cause, remedy=problem.remedy)
+
+
+def _not_up(record: Record) -> ClusterFailed:
+    return ClusterFailed(
+        f"{record.name!r} is {record.status.phase} and cannot be reached yet",
+        cause=record.status.problem.message if record.status.problem else "",
+        remedy=f'Wait for it: dodas.connect("{record.name}").wait().',
+    )

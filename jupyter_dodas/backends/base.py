@@ -1,0 +1,175 @@
+"""What a backend is: two small protocols, a store for records and a runner for instances.
+
+`Store` holds the truth; `Runner` makes processes or pods. Neither knows a kind. The contract suites in `jupyter_dodas.testing`
+say what each owes; passing them is what makes a backend.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from jupyter_dodas.services.base import Endpoint, Instance
+from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
+
+__all__ = ["Backend", "InstanceState", "Runner", "Running", "Store"]
+
+
+class Store(Protocol):
+    """Versioned records. A write on a stale generation fails; a status write never makes a user's write fail."""
+
+    async def create(self, spec: ClusterSpec) -> Record:
+        """Write a new record. `AlreadyExists` if the name is taken."""
+        ...
+
+    async def get(self, name: str) -> Record:
+        """Read one. `NotFound`, `DamagedRecord`, `NewerRecord`."""
+        ...
+
+    async def list(self) -> Sequence[Record]:
+        """Read all that can be read, by name."""
+        ...
+
+    async def change(self, spec: ClusterSpec) -> Record:
+        """Replace a spec by one derived from the generation that stands there; it is stored as the next generation.
+
+        Raises
+        ------
+        StaleGeneration
+            If `spec.generation` is not the stored one.
+        NotFound
+            If the record is gone or is another uid's.
+        """
+        ...
+
+    async def report(self, name: str, status: ClusterStatus) -> None:
+        """Replace the status. `NotFound` if the record is gone or is another uid's."""
+        ...
+
+    async def remove(self, name: str, uid: str) -> None:
+        """Remove a record with its secrets and logs. Removing twice is no error."""
+        ...
+
+    async def keep_secrets(self, name: str, secrets: Mapping[str, bytes]) -> None:
+        """Store the secrets of a cluster, readable by its owner alone."""
+        ...
+
+    async def secrets(self, name: str) -> Mapping[str, bytes]:
+        """Read the secrets of a cluster; empty before there are any."""
+        ...
+
+    async def account(self, receipt: Receipt) -> None:
+        """Append one line to the accounts."""
+        ...
+
+    async def receipts(self) -> Sequence[Receipt]:
+        """Read the accounts, oldest first."""
+        ...
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Yield names of records that may have changed. A hint may merge several changes; one that came after entering is not lost."""
+        ...
+
+
+class InstanceState(StrEnum):
+    """What a runner knows of an instance: whether it runs, not whether it answers."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Running:
+    """An instance as its runner sees it.
+
+    Parameters
+    ----------
+    exit
+        How it ended, in words: "exit code 1", "killed by SIGKILL".
+    cpu_seconds, peak_memory
+        What it took, children included, once it has ended.
+    """
+
+    state: InstanceState
+    exit: str | None = None
+    ok: bool = False
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+
+
+class Runner(Protocol):
+    """Where instances run. Every call may be repeated without harm; names are deterministic."""
+
+    @property
+    def epoch(self) -> str:
+        """Identifies the life of the runner; instances never outlive it."""
+        ...
+
+    async def place(self, cluster: str, name: str, ports: Sequence[str]) -> Endpoint:
+        """Choose where an instance will be reached. A second call may choose other ports, after some were found taken."""
+        ...
+
+    async def secrets_folder(self, cluster: str) -> Path:
+        """Where an instance of this cluster finds its secrets."""
+        ...
+
+    async def prepare(self, modules: Sequence[str], python: str | None) -> None:
+        """Get ready to run instances that preload these modules, while the controller does something else."""
+        ...
+
+    async def apply(self, instance: Instance) -> None:
+        """Run it, unless an instance of its name is there, running or ended."""
+        ...
+
+    async def observe(self, cluster: str) -> Mapping[str, Running]:
+        """Return every instance of a cluster that was applied and not deleted."""
+        ...
+
+    async def clusters(self) -> Collection[str]:
+        """Names of all clusters of which there is an instance, whether or not there is a record."""
+        ...
+
+    async def delete(self, cluster: str, name: str) -> None:
+        """Ask it to end; after its grace it is killed with all its children. Returns at once; it is seen as ended until `forget`."""
+        ...
+
+    async def kill(self, cluster: str, name: str) -> None:
+        """End it and all its children at once. Otherwise as `delete`."""
+        ...
+
+    async def forget(self, cluster: str, name: str) -> None:
+        """Let go of an instance that has ended, so that its name can be applied again."""
+        ...
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Yield names of clusters of which an instance may have changed."""
+        ...
+
+    async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+        """Return the last lines of what each instance wrote, by its name, also of ended ones as long as the record is there."""
+        ...
+
+
+class Backend(Protocol):
+    """A place: where users look and write. The controller of the place has a runner as well."""
+
+    name: str
+
+    @property
+    def store(self) -> Store:
+        """The records of the place."""
+        ...
+
+    async def wake(self, cluster: str | None = None) -> None:
+        """See that a controller runs here, and that it looks at `cluster` soon."""
+        ...
+
+    async def connection(self, record: Record) -> Path:
+        """Return a folder with the secrets of a cluster, for a client."""
+        ...
+
+    async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+        """See `Runner.logs`."""
+        ...

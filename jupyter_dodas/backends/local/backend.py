@@ -1,0 +1,93 @@
+"""The local backend as its users see it: the records, and a keeper that is started when there is something to do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jupyter_dodas
+from jupyter_dodas.backends.local.bus import BusClient
+from jupyter_dodas.backends.local.layout import Layout
+from jupyter_dodas.backends.local.runner import inherited, read_logs
+from jupyter_dodas.backends.local.store import LocalStore
+from jupyter_dodas.errors import ControllerUnreachable
+from jupyter_dodas.settings import Settings
+from jupyter_dodas.spec import Record
+
+__all__ = ["LocalBackend"]
+
+
+class LocalBackend:
+    """Clusters as processes of this machine."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = Layout.of(settings)
+
+    @cached_property
+    def _bus(self) -> BusClient:
+        return BusClient(self._layout.controller_socket)
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """The records of this state root."""
+        return LocalStore(self._layout, self._bus)
+
+    def rouse(self, modules: Sequence[str] = ()) -> None:
+        """Start the keeper unless it runs; it begins to preload `modules` at once. Quick and blocking."""
+        if self._layout.keeper_runs():
+            return
+        self._layout.make()
+        settings: dict[str, Any] = {
+            "state": str(self._layout.state),
+            "linger": self._settings.linger,
+            "namespaces": self._settings.namespaces,
+        }
+        root = Path(jupyter_dodas.__file__).parent.parent
+        start = f"import sys; sys.path.insert(0, {str(root)!r}); from jupyter_dodas.backends.local import keeper; keeper.main(sys.argv[1:])"
+        argv = [str(self._layout.runtime), sys.executable, json.dumps(settings), ",".join(modules)]
+        with (self._layout.state / "keeper.log").open("a") as log:
+            # -I -S: without site-packages it takes 12 MB instead of 18, and nothing installed there can break it.
+            ended = subprocess.run(
+                [sys.executable, "-I", "-S", "-c", start, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=inherited(os.environ) | self._settings_variables(),
+                check=False,
+            )
+        if ended.returncode:
+            raise ControllerUnreachable(
+                "The keeper could not be started",
+                cause=f"It ended with exit code {ended.returncode}.",
+                remedy=f"See {self._layout.state / 'keeper.log'}.",
+            )
+
+    def _settings_variables(self) -> dict[str, str]:
+        """The settings as variables, so that the controller has the same ones."""
+        values = self._settings.model_dump(mode="json", exclude_none=True, exclude={"limits", "session"})
+        limits = self._settings.limits.model_dump(mode="json", exclude_none=True)
+        return {f"DODAS_{k.upper()}": str(v) for k, v in values.items()} | {
+            f"DODAS_LIMITS_{k.upper()}": str(v) for k, v in limits.items()
+        }
+
+    async def wake(self, cluster: str | None = None) -> None:
+        """See `Backend.wake`."""
+        self.rouse()
+        if cluster is not None:
+            await self._bus.publish(cluster)
+
+    async def connection(self, record: Record) -> Path:
+        """See `Backend.connection`."""
+        return self.store.secrets_folder(record.name)
+
+    async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+        """See `Backend.logs`."""
+        return read_logs(self._layout, cluster, instance, lines=lines)

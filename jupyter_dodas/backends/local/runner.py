@@ -1,0 +1,255 @@
+"""Runs instances as processes, by way of the keeper."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.local.layout import Layout
+from jupyter_dodas.errors import ControllerUnreachable
+from jupyter_dodas.services.base import Endpoint, Instance
+
+__all__ = ["LocalRunner", "inherited", "read_logs"]
+
+_HOST: Final = "127.0.0.1"
+
+_INHERITED: Final = frozenset(
+    "HOME USER LOGNAME PATH SHELL LANG LANGUAGE TZ TMPDIR LD_LIBRARY_PATH DYLD_LIBRARY_PATH PYTHONPATH PYTHONNOUSERSITE VIRTUAL_ENV "
+    "JAVA_HOME SPARK_HOME KRB5CCNAME X509_USER_PROXY X509_CERT_DIR BEARER_TOKEN_FILE SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE "
+    "CUDA_VISIBLE_DEVICES ROOTSYS".split()
+)
+_INHERITED_PREFIXES: Final = ("LC_", "XDG_", "CONDA_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "DODAS_", "MALLOC_")
+_OURS_ALONE: Final = frozenset({"DODAS_ALIVE"})
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what instances take over from the environment of whoever launched: what programs need, never what may be a secret."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if (name in _INHERITED or name.startswith(_INHERITED_PREFIXES)) and name not in _OURS_ALONE
+    }
+
+
+class LocalRunner:
+    """The `Runner` of a local place. Used by the controller alone."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._epoch = ""
+        self._namespaces = False
+        self._ids = itertools.count()
+        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._ended: set[asyncio.Queue[str]] = set()
+        self._writer: asyncio.StreamWriter | None = None
+        # Ports given out that nobody may listen on yet.
+        self._ports: dict[str, tuple[int, ...]] = {}
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[None, None]:
+        """Talk to the keeper for as long as the context lasts."""
+        reader, self._writer = await asyncio.open_unix_connection(self._layout.keeper_socket, limit=1 << 24)
+        listening = asyncio.create_task(self._listen(reader))
+        try:
+            seen = await self._ask(do="observe")
+            self._epoch, self._namespaces = seen["epoch"], seen["namespace"]
+            yield
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+            self._writer.close()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            message = json.loads(line)
+            if "ended" in message:
+                for queue in self._ended:
+                    queue.put_nowait(_cluster_of(message["ended"]))
+            elif (reply := self._replies.pop(message["id"], None)) is not None and not reply.done():
+                reply.set_result(message)
+        for reply in self._replies.values():
+            reply.set_exception(_keeper_gone())
+
+    async def _ask(self, **request: object) -> dict[str, Any]:
+        if self._writer is None:
+            raise _keeper_gone()
+        number = next(self._ids)
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        self._writer.write(json.dumps({"id": number, **request}).encode() + b"\n")
+        await self._writer.drain()
+        return await reply
+
+    @property
+    def epoch(self) -> str:
+        """See `Runner.epoch`: the life of the keeper."""
+        return self._epoch
+
+    @property
+    def namespaces(self) -> bool:
+        """Whether instances have a process namespace of their own."""
+        return self._namespaces
+
+    async def place(self, cluster: str, name: str, ports: Sequence[str]) -> Endpoint:
+        """See `Runner.place`. The ports were free a moment ago; whoever is quicker wins, and the instance is placed again."""
+        with contextlib.ExitStack() as held:
+            numbers: list[int] = []
+            while len(numbers) < len(ports):
+                listener = held.enter_context(socket.socket())
+                listener.bind((_HOST, 0))
+                number = listener.getsockname()[1]
+                if not any(number in taken for taken in self._ports.values()):
+                    numbers.append(number)
+        self._ports[f"{cluster}/{name}"] = tuple(numbers)
+        return Endpoint(_HOST, dict(zip(ports, numbers, strict=True)))
+
+    async def secrets_folder(self, cluster: str) -> Path:
+        """See `Runner.secrets_folder`."""
+        return self._layout.cluster(cluster) / "secrets"
+
+    async def prepare(self, modules: Sequence[str], python: str | None) -> None:
+        """See `Runner.prepare`."""
+        if modules:
+            await self._ask(do="prepare", modules=list(modules), python=_interpreter(python))
+
+    async def apply(self, instance: Instance) -> None:
+        """See `Runner.apply`."""
+        folder = self._layout.cluster(instance.cluster)
+        await self._ask(
+            do="run",
+            name=f"{instance.cluster}/{instance.name}",
+            command=list(instance.command),
+            modules=list(instance.preload),
+            python=_interpreter(instance.python) or sys.executable,
+            environment=self._environment(instance),
+            folder=instance.folder or str(folder),
+            log=str(folder / "logs" / f"{instance.name}.log"),
+            grace=instance.grace,
+        )
+
+    def _environment(self, instance: Instance) -> dict[str, str]:
+        environment = inherited(os.environ) | {"DODAS_CLUSTER": instance.cluster, "DODAS_INSTANCE": instance.name}
+        if instance.files:
+            files = self._lay_out(instance)
+            environment["DODAS_FILES"] = str(files)
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(files), environment.get("PYTHONPATH")]))
+        if instance.credentials:
+            environment["DODAS_CREDENTIALS"] = instance.credentials
+            for file, variable in (("token", "BEARER_TOKEN_FILE"), ("x509up", "X509_USER_PROXY")):
+                if (path := Path(instance.credentials) / file).exists():
+                    environment[variable] = str(path)
+        return environment | dict(instance.variables)
+
+    def _lay_out(self, instance: Instance) -> Path:
+        """Copy the user's files beside the record, so that they stay as they were at the launch."""
+        files = self._layout.cluster(instance.cluster) / "files"
+        if not files.exists():
+            files.mkdir(mode=0o700)
+            for source in map(Path, instance.files):
+                target = files / source.name
+                shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
+        return files
+
+    async def observe(self, cluster: str) -> Mapping[str, Running]:
+        """See `Runner.observe`."""
+        seen = await self._ask(do="observe")
+        prefix = f"{cluster}/"
+        return {
+            name.removeprefix(prefix): _running(view) for name, view in seen["instances"].items() if name.startswith(prefix)
+        }
+
+    async def clusters(self) -> frozenset[str]:
+        """Names of all clusters that have an instance."""
+        seen = await self._ask(do="observe")
+        return frozenset(map(_cluster_of, seen["instances"]))
+
+    async def delete(self, cluster: str, name: str) -> None:
+        """See `Runner.delete`."""
+        await self._ask(do="end", name=f"{cluster}/{name}")
+
+    async def kill(self, cluster: str, name: str) -> None:
+        """See `Runner.kill`."""
+        await self._ask(do="kill", name=f"{cluster}/{name}")
+
+    async def forget(self, cluster: str, name: str) -> None:
+        """See `Runner.forget`."""
+        self._ports.pop(f"{cluster}/{name}", None)
+        await self._ask(do="forget", name=f"{cluster}/{name}")
+
+    async def quit(self) -> None:
+        """End the keeper, and with it everything that it keeps."""
+        with contextlib.suppress(ControllerUnreachable):
+            await self._ask(do="quit")
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
+        """See `Runner.watch`."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self._ended.add(queue)
+
+        async def names() -> AsyncGenerator[str, None]:
+            while True:
+                yield await queue.get()
+
+        try:
+            yield names()
+        finally:
+            self._ended.discard(queue)
+
+    async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+        """See `Runner.logs`."""
+        return read_logs(self._layout, cluster, instance, lines=lines)
+
+
+def read_logs(layout: Layout, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
+    """Return the last lines of the logs of a cluster, by instance."""
+    folder = layout.cluster(cluster) / "logs"
+    paths = sorted(folder.glob("*.log")) if folder.is_dir() else []
+    return {path.stem: _tail(path, lines) for path in paths if instance is None or path.stem == instance}
+
+
+def _tail(path: Path, lines: int) -> str:
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        # A generous guess at the length of lines, rather than reading a log of gigabytes.
+        file.seek(max(0, end - lines * 400))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _running(view: dict[str, Any]) -> Running:
+    if view["exit"] is None:
+        return Running(InstanceState.RUNNING)
+    code = view["exit"]
+    return Running(InstanceState.ENDED, _words(code), code == 0, view["cpu_seconds"], view["peak_memory"])
+
+
+def _words(code: int) -> str:
+    number = -code if code < 0 else code - 128  # a namespace's first process cannot die of a signal; it says 128 + n
+    if number > 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+    return f"exit code {code}"
+
+
+def _cluster_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _interpreter(python: str | None) -> str | None:
+    return None if python in (None, sys.executable) else python
+
+
+def _keeper_gone() -> ControllerUnreachable:
+    return ControllerUnreachable(
+        "The keeper of this place does not answer", cause="It was ended, and every cluster with it.", remedy="Launch again."
+    )

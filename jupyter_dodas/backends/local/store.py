@@ -1,0 +1,227 @@
+"""Records as files: a folder for each cluster, with what was asked, what is, its secrets and its logs.
+
+A file is replaced as a whole, under a lock, after a look at the generation that stands there. The spec and the status are separate
+files, so that the controller's writes and a user's never meet.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from jupyter_dodas.backends.local.bus import Bus
+from jupyter_dodas.backends.local.layout import Layout, write_atomically
+from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NewerRecord, NotFound, NotYours, StaleGeneration
+from jupyter_dodas.spec import FORMAT, LIVE, ClusterSpec, ClusterStatus, Phase, Problem, Receipt, Record
+
+__all__ = ["LocalStore"]
+
+ModelT = TypeVar("ModelT", ClusterSpec, ClusterStatus)
+
+
+class LocalStore:
+    """The `Store` of a local place."""
+
+    def __init__(self, layout: Layout, bus: Bus) -> None:
+        self._layout, self._bus = layout, bus
+
+    async def create(self, spec: ClusterSpec) -> Record:
+        """See `Store.create`."""
+        self._layout.make()
+        spec = spec.model_copy(update={"place": self._layout.place})
+        status = ClusterStatus(uid=spec.uid)
+        folder = self._layout.cluster(spec.name)
+        # Filled beside its place and renamed there, so that nobody ever sees half a record.
+        made = folder.with_name(f".{spec.name}.{spec.uid}")
+        with self._layout.locked():
+            if folder.exists():
+                raise AlreadyExists(spec.name)
+            try:
+                made.mkdir(mode=0o700)
+                (made / "logs").mkdir(mode=0o700)
+                write_atomically(made / "status.json", status.model_dump_json().encode())
+                write_atomically(made / "spec.json", spec.model_dump_json().encode())
+                made.rename(folder)
+            except BaseException:
+                shutil.rmtree(made, ignore_errors=True)
+                raise
+        await self._bus.publish(spec.name)
+        return Record(spec=spec, status=status)
+
+    async def get(self, name: str) -> Record:
+        """See `Store.get`."""
+        return self._look(name)
+
+    async def list(self) -> Sequence[Record]:
+        """See `Store.list`. A record that cannot be read is listed as failed, with the reason."""
+        return [record for name in self._names() if (record := self._look_or_explain(name)) is not None]
+
+    def _names(self) -> tuple[str, ...]:
+        try:
+            return tuple(path.name for path in sorted(self._layout.clusters.iterdir()) if not path.name.startswith("."))
+        except FileNotFoundError:
+            return ()
+
+    def _look_or_explain(self, name: str) -> Record | None:
+        try:
+            return self._look(name)
+        except NotFound:
+            return None  # it ended meanwhile
+        except DodasError as error:
+            problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
+            spec = ClusterSpec.model_construct(
+                name=name, uid="", kind="?", owner="", created=self._layout.cluster(name).stat().st_ctime, options={}
+            )
+            return Record.model_construct(spec=spec, status=ClusterStatus(uid="", phase=Phase.FAILED, problem=problem))
+
+    def _look(self, name: str) -> Record:
+        folder = self._layout.cluster(name)
+        try:
+            spec = _read(folder / "spec.json", name, ClusterSpec)
+            status = _read(folder / "status.json", name, ClusterStatus)
+        except FileNotFoundError:
+            if folder.is_dir() and not (folder / "spec.json").exists():
+                raise DamagedRecord(name, str(folder), "spec.json is missing") from None
+            raise NotFound(name, self._names()) from None
+        return Record(spec=spec, status=self._truth(spec, status))
+
+    def _truth(self, spec: ClusterSpec, status: ClusterStatus) -> ClusterStatus:
+        """Correct a status whose writer is dead: instances never outlive the keeper."""
+        host = spec.place.partition("/")[0]
+        here = host == self._layout.place.partition("/")[0]
+        if status.phase in LIVE and here and (spec.place != self._layout.place or not self._layout.keeper_runs()):
+            return status.model_copy(update={"phase": Phase.FAILED, "problem": keeper_died(spec.name), "instances": {}})
+        return status
+
+    async def change(self, spec: ClusterSpec) -> Record:
+        """See `Store.change`."""
+        with self._layout.locked():
+            found = self._look(spec.name)
+            self._check(found, spec.uid)
+            if found.spec.generation != spec.generation:
+                raise StaleGeneration(spec.name, spec.generation, found.spec.generation)
+            spec = spec.model_copy(update={"generation": spec.generation + 1})
+            write_atomically(self._layout.cluster(spec.name) / "spec.json", spec.model_dump_json().encode())
+        await self._bus.publish(spec.name)
+        return Record(spec=spec, status=found.status)
+
+    def _check(self, found: Record, uid: str) -> None:
+        if found.spec.uid != uid:
+            raise NotFound(found.spec.name)
+        host = found.spec.place.partition("/")[0]
+        if host != self._layout.place.partition("/")[0]:
+            raise NotYours(
+                f"{found.spec.name!r} runs on {host}",
+                cause="The records are shared by your machines, the processes are not.",
+                remedy=f"Log in to {host} to change it.",
+            )
+
+    async def report(self, name: str, status: ClusterStatus) -> None:
+        """See `Store.report`."""
+        with self._layout.locked():
+            folder = self._layout.cluster(name)
+            try:
+                if _read(folder / "spec.json", name, ClusterSpec).uid != status.uid:
+                    raise NotFound(name)
+                write_atomically(folder / "status.json", status.model_dump_json().encode())
+            except FileNotFoundError:
+                raise NotFound(name) from None
+        await self._bus.publish(name)
+
+    async def remove(self, name: str, uid: str) -> None:
+        """See `Store.remove`."""
+        folder = self._layout.cluster(name)
+        gone = folder.with_name(f".{name}.{uid or 'damaged'}.gone")
+        with self._layout.locked():
+            try:
+                if uid and _read(folder / "spec.json", name, ClusterSpec).uid != uid:
+                    return
+                folder.rename(gone)
+            except FileNotFoundError:
+                return
+        shutil.rmtree(gone, ignore_errors=True)
+        await self._bus.publish(name)
+
+    async def keep_secrets(self, name: str, secrets: Mapping[str, bytes]) -> None:
+        """See `Store.keep_secrets`."""
+        folder = self.secrets_folder(name)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for file, data in secrets.items():
+            write_atomically(folder / file, data)
+
+    async def secrets(self, name: str) -> Mapping[str, bytes]:
+        """See `Store.secrets`."""
+        try:
+            return {path.name: path.read_bytes() for path in self.secrets_folder(name).iterdir()}
+        except FileNotFoundError:
+            return {}
+
+    def secrets_folder(self, name: str) -> Path:
+        """Where the secrets of a cluster lie."""
+        return self._layout.cluster(name) / "secrets"
+
+    async def account(self, receipt: Receipt) -> None:
+        """See `Store.account`."""
+        with self._layout.locked(), open(self._layout.accounts, "a", opener=_private) as file:
+            file.write(receipt.model_dump_json() + "\n")
+
+    async def receipts(self) -> Sequence[Receipt]:
+        """See `Store.receipts`. Lines that cannot be read are passed over."""
+        try:
+            lines = self._layout.accounts.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(Receipt.model_validate_json(line))
+            except ValidationError:
+                continue
+        return found
+
+    def sweep(self) -> None:
+        """Remove what a killed `create` or `remove` left. Only the controller does this, when it starts."""
+        for folder in self._layout.clusters.glob(".*.*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """See `Store.watch`."""
+        return self._bus.subscribe()
+
+
+def keeper_died(name: str) -> Problem:
+    """Why a cluster has failed whose keeper is gone."""
+    return Problem(
+        code="keeper-died",
+        message=f"Everything of {name!r} has ended",
+        cause="The process that kept it ended, or the machine was restarted.",
+        remedy=f"Start it again with `dodas restart {name}`, or dismiss it with `dodas stop {name}`.",
+    )
+
+
+def _read(path: Path, name: str, model: type[ModelT]) -> ModelT:
+    text = path.read_bytes()
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        found = _format(text)
+        if found > FORMAT:
+            raise NewerRecord(name, found, FORMAT) from error
+        raise DamagedRecord(name, str(path), error.errors()[0]["msg"]) from error
+
+
+def _format(text: bytes) -> int:
+    try:
+        found: Any = json.loads(text).get("format")
+    except (ValueError, AttributeError):
+        return 0
+    return found if isinstance(found, int) else 0
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)

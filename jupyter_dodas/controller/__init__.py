@@ -1,0 +1,1 @@
+"""The loop that makes what is equal to what was asked."""

@@ -1,0 +1,246 @@
+"""Every error that jupyter-dodas raises: what happened, the cause, and what to do.
+
+The message says what happened, `cause` why, `remedy` what the reader can do about it. `code` is stable: programs, the REST
+replies and the documentation use it. Nothing outside this module defines an exception.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExists",
+    "ClusterFailed",
+    "ControllerUnreachable",
+    "DamagedRecord",
+    "DodasError",
+    "InvalidOption",
+    "InvalidSetting",
+    "LaunchFailed",
+    "MissingSoftware",
+    "NewerRecord",
+    "NotFound",
+    "NotSupported",
+    "NotYours",
+    "QuotaExceeded",
+    "StaleGeneration",
+    "StateNotWritable",
+    "StoreFull",
+    "TimedOut",
+    "UnknownKind",
+    "UnknownOption",
+    "did_you_mean",
+]
+
+
+class DodasError(Exception):
+    """What every error of this package is.
+
+    Parameters
+    ----------
+    message
+        What happened, in one sentence without a full stop.
+    cause
+        Why it happened.
+    remedy
+        What the reader can do now.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, cause: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message, self.cause, self.remedy = message, cause, remedy
+
+    def __str__(self) -> str:
+        lines = [self.message, self.cause, f"hint: {self.remedy}" if self.remedy else ""]
+        return "\n".join(line for line in lines if line)
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the sentence instead of a stack trace in IPython (its hook for exceptions)."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class InvalidOption(DodasError):
+    """A value that an option cannot take."""
+
+    code = "invalid-option"
+
+
+class UnknownOption(InvalidOption):
+    """An option that the kind does not have."""
+
+    code = "unknown-option"
+
+    def __init__(self, option: str, kind: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        super().__init__(
+            f"{kind} has no option {option!r}",
+            cause=did_you_mean(option, names),
+            remedy=f"Options: {', '.join(names)}.",
+        )
+
+
+class InvalidSetting(DodasError):
+    """The configuration file or a DODAS_ variable holds something unusable."""
+
+    code = "invalid-setting"
+
+
+class UnknownKind(DodasError):
+    """No installed service has this kind."""
+
+    code = "unknown-kind"
+
+    def __init__(self, kind: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        super().__init__(
+            f"There is no kind of cluster {kind!r}",
+            cause=did_you_mean(kind, names),
+            remedy=f"Kinds: {', '.join(names) or 'none is installed'}.",
+        )
+
+
+class MissingSoftware(DodasError):
+    """A library or program that is needed here is not installed."""
+
+    code = "missing-software"
+
+
+class NotFound(DodasError):
+    """No cluster has this name."""
+
+    code = "not-found"
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = sorted(known)
+        super().__init__(
+            f"There is no cluster {name!r}",
+            cause=did_you_mean(name, names),
+            remedy=f"Clusters: {', '.join(names)}." if names else "Nothing runs; launch one.",
+        )
+
+
+class AlreadyExists(DodasError):
+    """A cluster of this name is there already."""
+
+    code = "already-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is already a cluster {name!r}",
+            cause="Names are free again once the cluster has stopped.",
+            remedy=f'Use it with dodas.connect("{name}"), stop it, or choose another name.',
+        )
+
+
+class StaleGeneration(DodasError):
+    """Somebody else changed the cluster between the read and the write."""
+
+    code = "stale-generation"
+    retryable = True
+
+    def __init__(self, name: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"{name!r} was changed by somebody else meanwhile",
+            cause=f"The change was made on generation {expected}, the cluster is at {found}.",
+            remedy="Look at the cluster again, then repeat the change if it still makes sense.",
+        )
+        self.expected, self.found = expected, found
+
+
+class QuotaExceeded(DodasError):
+    """More than the limits could ever give."""
+
+    code = "quota-exceeded"
+
+    def __init__(self, what: str, asked: str, limit: str) -> None:
+        super().__init__(
+            f"{asked} {what} asked for, the limit is {limit}",
+            cause="This can never fit, however many other clusters end.",
+            remedy=f"Ask for at most {limit} {what}; `dodas quota` shows what is free.",
+        )
+
+
+class LaunchFailed(DodasError):
+    """The cluster did not come up. It is kept, with its logs, until it is dismissed."""
+
+    code = "launch-failed"
+
+
+class ClusterFailed(DodasError):
+    """The cluster is there, but it has failed and cannot do what was asked."""
+
+    code = "cluster-failed"
+
+
+class NotSupported(DodasError):
+    """This kind or backend cannot do what was asked."""
+
+    code = "not-supported"
+
+
+class TimedOut(DodasError):
+    """What was waited for did not come in time."""
+
+    code = "timed-out"
+    retryable = True
+
+
+class ControllerUnreachable(DodasError):
+    """The controller of this place does not answer and could not be started."""
+
+    code = "controller-unreachable"
+    retryable = True
+
+
+class StateNotWritable(DodasError):
+    """The state folder cannot be used."""
+
+    code = "state-not-writable"
+
+
+class StoreFull(DodasError):
+    """There is no space left for the records."""
+
+    code = "store-full"
+    retryable = True
+
+
+class NotYours(DodasError):
+    """A request from, or for, another user."""
+
+    code = "not-yours"
+
+
+class NewerRecord(DodasError):
+    """A record written by a newer version of jupyter-dodas."""
+
+    code = "newer-record"
+
+    def __init__(self, name: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{name!r} was made by a newer version of jupyter-dodas",
+            cause=f"Its record has format {found}; this version reads up to {known}.",
+            remedy="Use the newer version for it: pip install --upgrade jupyter-dodas.",
+        )
+
+
+class DamagedRecord(DodasError):
+    """A record that cannot be read."""
+
+    code = "damaged-record"
+
+    def __init__(self, name: str, where: str, why: str) -> None:
+        super().__init__(
+            f"The record of {name!r} cannot be read",
+            cause=f"{where}: {why}",
+            remedy=f"Remove what is left of it with `dodas stop {name}`.",
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question for a likely slip of the pen, or nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,90 @@
+"""Limits: who may start, who waits, and what can never be. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Final
+
+from jupyter_dodas.options import GroupOptions
+from jupyter_dodas.settings import Limits
+from jupyter_dodas.spec import ClusterStatus
+
+__all__ = ["NOTHING", "Share", "held", "least", "missing", "never"]
+
+_NAMES: Final = ("clusters", "workers", "cores", "memory")
+
+
+@dataclass(frozen=True)
+class Share:
+    """An amount of each thing that is limited."""
+
+    clusters: int = 0
+    workers: int = 0
+    cores: int = 0
+    memory: int = 0
+
+    def __add__(self, other: "Share") -> "Share":
+        return Share(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+NOTHING: Final = Share()
+
+
+def of_group(group: GroupOptions, workers: int) -> Share:
+    """What a number of workers of a group take."""
+    return Share(0, workers, workers * group.cores, workers * int(group.memory))
+
+
+def least(groups: Iterable[GroupOptions]) -> Share:
+    """What a cluster takes at the least: with this it can start."""
+    return sum((of_group(group, group.bounds()[0]) for group in groups), Share(clusters=1))
+
+
+def held(status: ClusterStatus) -> Share:
+    """What a cluster holds now."""
+    workers = [instance for instance in status.instances.values() if instance.group is not None]
+    if not status.instances:
+        return NOTHING
+    return Share(1, len(workers), sum(w.cores for w in workers), sum(w.memory for w in workers))
+
+
+def missing(limits: Limits, taken: Share, asked: Share) -> Mapping[str, int]:
+    """Return by how much the limits are passed, by what is limited; empty if it fits."""
+    total = taken + asked
+    return {
+        name: over
+        for name in _NAMES
+        if (limit := getattr(limits, name)) is not None and (over := getattr(total, name) - limit) > 0
+    }
+
+
+def never(limits: Limits, asked: Share) -> tuple[str, int, int] | None:
+    """Return what can never fit, how much of it was asked for, and the limit; None if it can."""
+    for name in missing(limits, NOTHING, asked):
+        return name, getattr(asked, name), getattr(limits, name)
+    return None
+
+
+def fitting(limits: Limits, taken: Share, group: GroupOptions, workers: int) -> int:
+    """How many of these workers fit."""
+    while workers > 0 and missing(limits, taken, of_group(group, workers)):
+        workers -= 1
+    return workers
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a user may hold, and holds.
+
+    Parameters
+    ----------
+    enforced
+        Whether somebody that the user cannot change sees to it; otherwise it is a guard rail.
+    """
+
+    limits: Limits
+    used: Share
+    enforced: bool
+
+    def rows(self) -> list[tuple[str, int, int | None]]:
+        """What, how much of it is used, and the limit."""
+        return [(name, getattr(self.used, name), getattr(self.limits, name)) for name in _NAMES]

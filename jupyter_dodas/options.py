@@ -1,0 +1,233 @@
+"""Options: what a user may ask of a cluster, one pydantic model for each kind.
+
+The JSON Schema of a model draws the form, the command line's help and the documentation; its errors are the errors everywhere.
+A kind subclasses `Options` and adds its own fields; these here every kind has.
+"""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from jupyter_dodas.errors import InvalidOption, UnknownOption
+
+__all__ = ["Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
+
+_MOST: Final = 100_000
+_SECRET_NAME: Final = re.compile(
+    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|API_KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE
+)
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _whole(value: object) -> object:
+    # bool is an int in Python, and 2.0 would pass as 2: both are slips that deserve a word.
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise PydanticCustomError("whole", "a whole number is needed")
+    if isinstance(value, float):
+        return int(value)
+    return value
+
+
+def _size(value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        raise PydanticCustomError("size", 'a size is needed, such as "2 GiB"')
+    return int(value) if isinstance(value, float) else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_MOST)]
+"""A number of things."""
+
+Memory = Annotated[ByteSize, BeforeValidator(_size), Field(ge=64 * 2**20, le=2**50)]
+"""A size in bytes, or words such as ``"1 GB"`` (10^9) and ``"1 GiB"`` (2^30)."""
+
+
+class Adapt(BaseModel):
+    """Let the number of workers follow the work, between two bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minimum: Count = Field(default=0, description="Never fewer workers than this.")
+    maximum: Count = Field(description="Never more workers than this.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        match value:
+            case [minimum, maximum]:
+                return {"minimum": minimum, "maximum": maximum}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.maximum < max(self.minimum, 1):
+            raise PydanticCustomError("adapt", "the maximum must be at least 1 and not below the minimum")
+        return self
+
+
+class GroupOptions(BaseModel):
+    """Workers of one shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: Count = Field(default=2, description="How many workers.")
+    adapt: Adapt | None = Field(default=None, description="Bounds for workers that follow the work, instead of a fixed number.")
+    cores: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1024)] = Field(default=1, description="Cores of each worker.")
+    memory: Memory = Field(default=ByteSize(2 * 2**30), description='Memory of each worker, such as "2 GiB".')
+    gpus: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=64)] = Field(default=0, description="GPUs of each worker.")
+
+    def bounds(self) -> tuple[int, int]:
+        """Fewest and most workers that it may have."""
+        return (self.adapt.minimum, self.adapt.maximum) if self.adapt else (self.workers, self.workers)
+
+
+class Environment(BaseModel):
+    """What a cluster's processes find around them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variables: Mapping[str, str] = Field(
+        default_factory=dict, description="Environment variables. Never secrets: they show in process lists."
+    )
+    files: tuple[str, ...] = Field(
+        default=(), description="Files and folders to lay beside every process; modules in them can be imported."
+    )
+    folder: str | None = Field(default=None, description="Working directory; by default the one that the launch was made in.")
+    credentials: str | None = Field(default=None, description="A private folder with data credentials: `token`, `x509up`.")
+    python: str | None = Field(
+        default=None, description="Python interpreter; by default the one that the launch was made with."
+    )
+    image: str | None = Field(default=None, description="Container image, where the backend runs containers.")
+
+    @field_validator("variables")
+    @classmethod
+    def _no_secrets(cls, variables: Mapping[str, str]) -> Mapping[str, str]:
+        for name in variables:
+            if not _VARIABLE.fullmatch(name):
+                raise PydanticCustomError("variable", f"{name!r} cannot name a variable")
+            if _SECRET_NAME.search(name):
+                raise PydanticCustomError(
+                    "secret",
+                    f"{name} looks like a secret, and the environment is readable by others; lay it in a credentials folder",
+                )
+        return variables
+
+    @field_validator("files")
+    @classmethod
+    def _present(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        for file in files:
+            if not Path(file).expanduser().exists():
+                raise PydanticCustomError("file", f"there is no file {file}")
+        return tuple(str(Path(file).expanduser().absolute()) for file in files)
+
+    @field_validator("folder", "credentials")
+    @classmethod
+    def _folder(cls, folder: str | None) -> str | None:
+        if folder is None:
+            return None
+        path = Path(folder).expanduser().absolute()
+        if not path.is_dir():
+            raise PydanticCustomError("folder", f"there is no folder {folder}")
+        return str(path)
+
+    @field_validator("credentials")
+    @classmethod
+    def _private(cls, folder: str | None) -> str | None:
+        if folder is not None and os.stat(folder).st_mode & 0o077:
+            raise PydanticCustomError("private", f"others may read {folder}; run: chmod 700 {folder}")
+        return folder
+
+
+class Options(GroupOptions):
+    """What every kind of cluster can be asked for."""
+
+    groups: Mapping[str, GroupOptions] = Field(
+        default_factory=dict, description="More workers of other shapes, by a name of their own."
+    )
+    environment: Environment = Field(default=Environment(), description="What its processes find around them.")
+    idle_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=3600.0, description="Seconds without work after which it is stopped, with a warning before; null for never."
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _group_names(cls, groups: Mapping[str, GroupOptions]) -> Mapping[str, GroupOptions]:
+        for name in groups:
+            if not re.fullmatch(r"[a-z][a-z0-9]{0,14}", name) or name == "worker":
+                raise PydanticCustomError(
+                    "group", f"{name!r} cannot name a group; use up to 15 lower-case letters and digits, not 'worker'"
+                )
+        return groups
+
+    def all_groups(self) -> Mapping[str, GroupOptions]:
+        """Every group by its name; the first is ``worker``, the options' own."""
+        return {"worker": self, **self.groups}
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def validate(model: type[OptionsT], kind: str, options: Mapping[str, Any]) -> OptionsT:
+    """Return `options` as a model.
+
+    Raises
+    ------
+    UnknownOption, InvalidOption
+        With the first thing that is wrong, in words.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        raise _explain(model, kind, error.errors()[0]) from error
+
+
+def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidOption:
+    path = [str(part) for part in error["loc"]]
+    option = ".".join(path) or "options"
+    if error["type"] == "extra_forbidden":
+        return UnknownOption(path[-1], kind, _fields_at(model, path[:-1]))
+    field = model.model_fields.get(path[0]) if path else None
+    described = (field.description or "") if field else ""
+    why = error["msg"].removeprefix("Input should be ")
+    if error["type"].startswith("byte_size"):
+        why = 'a size is needed, such as "2 GiB"'
+    return InvalidOption(
+        f"{option}={_short(error['input'])} will not do: {why}",
+        cause=f"{option}: {described}" if described else "",
+        remedy=_remedy(error),
+    )
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Names of the fields of the (nested) model at `path`."""
+    if not path:
+        return list(model.model_fields)
+    return list(_NESTED.get(path[0], model).model_fields)
+
+
+_NESTED: Final[Mapping[str, type[BaseModel]]] = {"environment": Environment, "adapt": Adapt, "groups": GroupOptions}
+
+
+def _remedy(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "greater_than_equal":
+            return f"Give at least {context['ge']}."
+        case "less_than_equal":
+            return f"Give at most {context['le']}."
+        case "byte_size" | "byte_size_unit" | "size":
+            return 'Write a number and a unit: "512 MiB", "2 GiB", "2 GB".'
+        case "whole" | "int_parsing" | "int_type" | "int_from_float" | "finite_number":
+            return "Give a whole number."
+        case _:
+            return ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,196 @@
+"""What a service is: a kind of cluster, described without knowing where it runs.
+
+A kind is a package with a `Service` (pure: which instances it wants, and how to talk to them) and a face for Python. Both are
+found by entry points, so that another package can bring a kind: groups `jupyter_dodas.services` and `jupyter_dodas.faces`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from jupyter_dodas import options
+from jupyter_dodas.options import GroupOptions
+from jupyter_dodas.spec import ClusterSpec
+
+__all__ = ["Endpoint", "Instance", "Link", "Report", "Role", "Service", "Site"]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A part of a cluster.
+
+    Parameters
+    ----------
+    name
+        ``scheduler``, ``worker``, ...
+    ports
+        Names of the ports that an instance of it listens on.
+    after
+        Roles that must answer before this one is started. Leave it empty where the program itself waits for the others.
+    scaled
+        Whether there are as many as `Options.workers` and its groups say; otherwise there is one.
+    step
+        What a user reads while it starts: "Scheduler answers".
+    """
+
+    name: str
+    ports: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    scaled: bool = False
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an instance is reached: a host, and its ports by name."""
+
+    host: str
+    ports: Mapping[str, int]
+
+    def __getitem__(self, port: str) -> str:
+        """``host:port`` of a named port."""
+        return f"{self.host}:{self.ports[port]}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a service may know of the place that an instance runs in, or that it is reached from.
+
+    Parameters
+    ----------
+    cluster
+        The name of the cluster.
+    endpoints
+        Every instance that has ports, by its name.
+    secrets
+        A folder with the files that `Service.secrets` made, as the instance (or the link) sees it.
+    """
+
+    cluster: str
+    endpoints: Mapping[str, Endpoint]
+    secrets: Path
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process or pod to run.
+
+    Parameters
+    ----------
+    command
+        Program and arguments, never a secret. ``python`` as the program is the cluster's own interpreter.
+    preload
+        Modules that a ``python -m`` command may find imported already, where a runner forks instances from a prepared process.
+    variables
+        Environment variables, never a secret.
+    files
+        Paths of the user to lay beside the instance; `folder` is where it works.
+    credentials
+        A folder of the user's data credentials.
+    grace
+        Seconds between the polite and the hard end.
+    """
+
+    name: str
+    cluster: str
+    role: str
+    command: tuple[str, ...]
+    group: str | None = None
+    preload: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
+    cores: int = 1
+    memory: int = 0
+    gpus: int = 0
+    python: str | None = None
+    image: str | None = None
+    folder: str | None = None
+    files: tuple[str, ...] = ()
+    credentials: str | None = None
+    grace: float = 5.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a running service says of itself.
+
+    Parameters
+    ----------
+    ready
+        Instances that answer, by name.
+    busy
+        Instances that must not be taken away now.
+    wanted
+        Workers that the present work could use, over all groups; None if the service cannot tell.
+    active
+        Whether a task, job or request runs or waits. An open connection alone is not activity.
+    last_active
+        Seconds since activity ended; None if there was none since the start.
+    """
+
+    ready: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
+    wanted: int | None = None
+    active: bool = False
+    last_active: float | None = None
+
+
+class Link(Protocol):
+    """The controller's connection to one running cluster. It survives deaths of the instances that it talks to."""
+
+    async def report(self) -> Report:
+        """Return the latest state; an empty report while nothing answers. Never raises for an unreachable service."""
+        ...
+
+    async def drain(self, instances: Sequence[str]) -> Collection[str]:
+        """Take no new work to these, move what they hold, and return those that can be deleted now. May be repeated."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+class Service(ABC):
+    """A kind of cluster. Stateless: one object serves all clusters of the kind."""
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    """The name that its community knows: ``Dask``."""
+    summary: ClassVar[str]
+    """One sentence for launchers and help."""
+    worker: ClassVar[str] = "worker"
+    """What its community calls a worker."""
+    hidden: ClassVar[bool] = False
+    """Whether lists and limits leave it out."""
+    Options: ClassVar[type[options.Options]] = options.Options
+
+    @abstractmethod
+    def roles(self, asked: options.Options) -> tuple[Role, ...]:
+        """Return the parts of a cluster with these options, in the order of their start."""
+
+    @abstractmethod
+    def instance(self, name: str, role: Role, group: GroupOptions, spec: ClusterSpec, site: Site) -> Instance:
+        """Describe one instance. Pure: the same arguments give the same instance."""
+
+    def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:
+        """Make the secrets of a new cluster, by file name."""
+        return {}
+
+    @abstractmethod
+    def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
+        """Return a connection to a cluster.
+
+        Parameters
+        ----------
+        site
+            Where its instances are now.
+        changed
+            To be called, on the loop's thread, when a new report differs from the last.
+        """
+
+    def addresses(self, site: Site) -> Mapping[str, str]:
+        """Return what faces show and connect to, by name: ``scheduler``, ``dashboard``. No secrets."""
+        return {}

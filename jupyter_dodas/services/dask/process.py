@@ -1,0 +1,87 @@
+"""What the processes of a Dask cluster have in common: settings, a private scratch folder, caches warmed, a clean end."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import dask.config
+import tornado.netutil
+from distributed.versions import get_versions
+
+__all__ = ["LINGER", "configure", "run", "scratch", "warm"]
+
+LINGER: Final = 2.0
+"""Seconds that a process may take to end after its work is over, before it leaves threads of tasks behind."""
+
+_OURS: Final = {
+    # The scheduler's HTTP interface is opened behind a password, with routes chosen one by one; see `dashboard`.
+    "distributed.scheduler.http.routes": [],
+    "distributed.scheduler.dashboard.tls": {"key": None, "cert": None, "ca-file": None},
+    "distributed.worker.http.routes": [],
+    # Idleness is the controller's business: it warns before it stops a cluster.
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.comm.require-encryption": True,
+}
+
+
+def configure(**settings: object) -> None:
+    """Set what this project decides; everything else stays as the user's own Dask configuration says."""
+    dask.config.set({**_OURS, **settings})
+
+
+def warm(modules: Iterable[str] = ()) -> None:
+    """Do beforehand what the first connection would wait for: 100 ms of a launch, where instances are forked.
+
+    It starts no thread.
+
+    Parameters
+    ----------
+    modules
+        What `distributed` imports only when it starts.
+    """
+    for module in ("tornado.platform.asyncio", *modules):
+        import_module(module)
+    get_versions()
+    if sys.platform == "linux":  # elsewhere, reading the system's certificates may start threads
+        with suppress(AttributeError):
+            tornado.netutil._client_ssl_defaults()  # noqa: SLF001 - a cache without a public way to fill it
+
+
+def scratch() -> str:
+    """Return a folder for temporary files that only this user can read; leftovers of killed processes are purged in it."""
+    folder = Path(tempfile.gettempdir()) / f"dodas-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
+        return tempfile.mkdtemp(prefix="dodas-")
+    return str(folder)
+
+
+def run(serve: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run `serve` until it returns the exit code; SIGTERM and SIGINT cancel it."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+    logging.getLogger("jupyter_dodas").setLevel(logging.INFO)
+    return asyncio.run(_cancelled_by_signals(serve))
+
+
+async def _cancelled_by_signals(serve: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    code = await serve()
+    # A task may have left a thread behind that nobody can stop; the process does not wait for it longer than this.
+    watch = threading.Timer(LINGER, os._exit, (code,))
+    watch.daemon = True
+    watch.start()
+    return code

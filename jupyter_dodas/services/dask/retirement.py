@@ -1,0 +1,99 @@
+"""Retiring workers: nothing new goes to them, what they hold moves to others, what they run is finished.
+
+Retiring is a lease, since the controller that asks for it may change its mind, or die: a worker that nobody asks about any more
+goes back to work.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from logging import getLogger
+from time import monotonic
+from typing import Final
+from uuid import uuid4
+
+from distributed.core import Status
+from distributed.scheduler import Scheduler, WorkerState
+
+from jupyter_dodas.services.dask.observation import is_busy
+
+__all__ = ["LEASE", "Retirement"]
+
+logger = getLogger(__name__)
+
+LEASE: Final = 30.0
+"""Seconds after which a retirement that nobody asked about again is undone."""
+
+_WAIT: Final = 2.0  # a request is answered after this many seconds at the latest; the rest goes on behind it
+_LOOK: Final = 0.05
+
+
+class Retirement:
+    """The workers of one scheduler that are being retired."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._asked: dict[str, float] = {}
+        self._tasks: dict[str, asyncio.Task[bool]] = {}
+
+    async def retire(self, names: Iterable[str]) -> list[str]:
+        """Retire these workers, and return those that can be deleted now: they hold nothing that is not elsewhere."""
+        names = set(names)
+        self._asked.update(dict.fromkeys(names, monotonic()))
+        # All are told before any of them moves its data, or it would go to one that leaves as well.
+        for name in names - self._tasks.keys():
+            if worker := self._find(name):
+                self._tell(worker, Status.closing_gracefully)
+        for name in names - self._tasks.keys():
+            self._tasks[name] = asyncio.create_task(self._empty(name), name=f"retire {name}")
+        await asyncio.wait([self._tasks[name] for name in names], timeout=_WAIT)
+        done = {name: self._tasks.pop(name) for name in names if self._tasks[name].done()}
+        return [name for name, task in done.items() if task.result()]
+
+    async def close(self) -> None:
+        """Let go of what is under way."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _empty(self, name: str) -> bool:
+        asked: set[str] = set()
+        while (worker := self._find(name)) and is_busy(worker):
+            if monotonic() - self._asked[name] > LEASE:
+                logger.info("%s goes on working: nobody asked again to retire it", name)
+                self._tell(worker, Status.running)
+                return False
+            self._give_away(worker, asked)
+            await asyncio.sleep(_LOOK)
+        if worker is None:
+            return True
+        retired = await self._scheduler.retire_workers([worker.address], close_workers=True, remove=True)
+        if worker.address in retired:
+            return True
+        if self._find(name):
+            self._tell(worker, Status.running)
+        return False
+
+    def _find(self, name: str) -> WorkerState | None:
+        return next((worker for worker in self._scheduler.workers.values() if worker.name == name), None)
+
+    def _tell(self, worker: WorkerState, status: Status) -> None:
+        """Change the status of a worker, on both sides."""
+        cause = f"dodas-retire-{uuid4()}"
+        if status is not Status.running:  # a worker that shall run again says so itself
+            self._scheduler.handle_worker_status_change(status, worker, cause)
+        message = {"op": "worker-status-change", "status": status.name, "stimulus_id": cause}
+        self._scheduler.stream_comms[worker.address].send(message)
+
+    def _give_away(self, worker: WorkerState, asked: set[str]) -> None:
+        """Offer what the worker has not begun to others. It keeps what it has begun: only it knows, so it is asked."""
+        stealing = self._scheduler.extensions.get("stealing")
+        if stealing is None:
+            return
+        for task in set(worker.processing) - worker.long_running:
+            if task.key in asked:
+                continue
+            valid = self._scheduler.valid_workers(task)
+            takers = self._scheduler.running if valid is None else valid
+            if takers := takers - {worker}:
+                asked.add(task.key)
+                stealing.move_task_request(task, worker, min(takers, key=lambda taker: taker.occupancy))

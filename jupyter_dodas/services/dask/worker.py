@@ -1,0 +1,120 @@
+"""The process of a Dask worker: ``python -m jupyter_dodas.services.dask.worker``.
+
+Importing it does all that can be done beforehand, and starts nothing: instances are forked from a process that has done so.
+"""
+
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from logging import getLogger
+from pathlib import Path
+from typing import Any, Final
+
+import dask.config
+import distributed
+from distributed.comm import get_address_host
+from distributed.utils import get_ip
+
+from jupyter_dodas.services.dask.process import LINGER, configure, run, scratch, warm
+from jupyter_dodas.services.dask.security import security
+
+__all__ = ["Worker", "main"]
+
+logger = getLogger(__name__)
+
+_PATIENCE: Final = 60.0  # a scheduler that does not answer for so many seconds has another address by now, or is gone
+_ATTEMPTS: Final = "2s"
+_WATCH: Final = 0.2  # between looks at the memory
+_OUTGROWN: Final = 3
+
+warm()
+
+
+class Worker(distributed.Worker):
+    """A worker that ends soon when it shall end: it does not wait for threads, and serves no pages."""
+
+    def start_http_server(self, *args: Any, **kwargs: Any) -> None:
+        """Serve nothing: what a worker's pages show, the scheduler's dashboard shows too, behind its lock."""
+
+    async def close(
+        self,
+        timeout: float = LINGER,
+        executor_wait: bool = False,  # noqa: FBT001, FBT002 - as it is called by distributed
+        nanny: bool = True,  # noqa: FBT001, FBT002
+        reason: str = "worker-close",
+    ) -> str | None:
+        """Close it; a task that still runs is left behind, and is run elsewhere."""
+        closed: str | None = await super().close(min(timeout, LINGER), executor_wait=False, nanny=nanny, reason=reason)
+        return closed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a worker until it is told to end, or its scheduler is gone; return the exit code."""
+    parser = ArgumentParser(description="A Dask worker of jupyter-dodas.")
+    parser.add_argument("--name", required=True, help="Of the instance, and of the worker for Dask.")
+    parser.add_argument("--scheduler", required=True, help="Its address: tls://host:port.")
+    parser.add_argument("--host", help="Address to listen on; by default the one that the scheduler is reached from.")
+    parser.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
+    parser.add_argument("--threads", type=int, required=True, help="Tasks at once.")
+    parser.add_argument("--memory", type=int, required=True, help="Bytes that it may use.")
+    parser.add_argument("--resource", action="append", default=[], metavar="NAME=AMOUNT", help="What tasks can ask for.")
+    parser.add_argument("--no-spill", action="store_true", help="Never write results to disk when memory is short.")
+    arguments = parser.parse_args(argv)
+    configure(**{"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False} if arguments.no_spill else {})
+    if (here := str(Path.cwd())) not in sys.path:  # as `python -m` would have it
+        sys.path.insert(0, here)
+    return run(partial(_serve, arguments))
+
+
+async def _serve(arguments: Namespace) -> int:
+    worker = Worker(
+        arguments.scheduler,
+        name=arguments.name,
+        host=arguments.host or get_ip(get_address_host(arguments.scheduler)),
+        nthreads=arguments.threads,
+        memory_limit=arguments.memory,
+        resources={name: float(amount) for name, _, amount in (item.partition("=") for item in arguments.resource)},
+        security=security(arguments.secrets),
+        local_directory=scratch(),
+        death_timeout=_PATIENCE,
+    )
+    try:
+        # Both are started at the same moment, and distributed tries ever more rarely: with a short timeout it begins anew.
+        with dask.config.set({"distributed.comm.timeouts.connect": _ATTEMPTS}):
+            await worker
+        if await _outgrown(worker):
+            return _OUTGROWN
+    except asyncio.CancelledError:
+        # Its data goes to others, if there are any and it can be done quickly.
+        logger.info("The worker was told to end")
+        with suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(worker.close_gracefully(reason="end"), LINGER)
+    except asyncio.TimeoutError:
+        logger.error("No scheduler answers at %s", arguments.scheduler)  # noqa: TRY400 - where it waited tells nothing
+        return 1
+    except (OSError, RuntimeError):
+        logger.exception("The worker cannot start")
+        return 1
+    finally:
+        await worker.close(reason="end")
+    return 0
+
+
+async def _outgrown(worker: Worker) -> bool:
+    """Wait until the worker has closed, or has outgrown its memory: then it must go before the machine does."""
+    finished = asyncio.ensure_future(worker.finished())
+    fraction = dask.config.get("distributed.worker.memory.terminate")
+    limit = fraction * worker.memory_manager.memory_limit if fraction and worker.memory_manager.memory_limit else float("inf")
+    while not finished.done():
+        if (used := worker.monitor.get_process_memory()) > limit:
+            logger.error("The worker ends: it uses %.1f GiB, which is over %.0f %% of its memory", used / 2**30, fraction * 100)
+            return True
+        await asyncio.wait({finished}, timeout=_WATCH)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

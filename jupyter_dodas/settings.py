@@ -1,0 +1,110 @@
+"""Where configuration comes from: a TOML file of the user, then DODAS_ variables, which win.
+
+The file is ``jupyter-dodas/config.toml`` in the user's configuration folder. ``[limits]`` of the file is ``DODAS_LIMITS_CORES`` and
+so on in the environment. Secrets are never settings.
+"""
+
+import hashlib
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from jupyter_dodas.errors import InvalidSetting
+from jupyter_dodas.options import Memory
+
+__all__ = ["Limits", "Settings", "load"]
+
+_APP = "jupyter-dodas"
+
+Bound = Annotated[int, Field(ge=0)]
+
+
+class Limits(BaseModel):
+    """The most that one user may hold at once; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clusters: Bound | None = Field(default=None, description="Clusters at once.")
+    workers: Bound | None = Field(default=None, description="Workers, over all clusters.")
+    cores: Bound | None = Field(default=None, description="Cores of all workers.")
+    memory: Memory | None = Field(default=None, description="Memory of all workers.")
+
+
+def _path(value: object) -> object:
+    return Path(value).expanduser().absolute() if isinstance(value, str) else value
+
+
+Folder = Annotated[Path, BeforeValidator(_path)]
+
+
+class Settings(BaseModel):
+    """Everything that can be configured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Folder = Field(default_factory=lambda: platformdirs.user_state_path(_APP), description="Records, logs and accounts.")
+    runtime: Folder | None = Field(default=None, description="Sockets and locks; on a local disk.")
+    backend: str = Field(default="local", description="Where clusters run unless a launch says otherwise.")
+    session: str | None = Field(default=None, description="Name of the platform that launches belong to.")
+    linger: Annotated[float, Field(ge=0)] = Field(
+        default=600.0, description="Seconds that the controller and preloaded processes stay after the last cluster."
+    )
+    warn_before: Annotated[float, Field(ge=0)] = Field(
+        default=600.0, description="Seconds between the warning of an idle cluster and its stop."
+    )
+    keep_failed: Annotated[float, Field(ge=0)] = Field(
+        default=7 * 86400.0, description="Seconds that a failed cluster is kept."
+    )
+    namespaces: bool = Field(
+        default=True, description="Give instances a process namespace of their own where the kernel lets us."
+    )
+    limits: Limits = Limits()
+
+    def runtime_folder(self) -> Path:
+        """The folder for live files of this state root. Short, since a socket's path has at most 107 bytes."""
+        if self.runtime is not None:
+            return self.runtime
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        root = Path(base) / _APP if base and Path(base).is_dir() else Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
+        return root / hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the configuration.
+
+    Raises
+    ------
+    InvalidSetting
+        With the setting, and where it stands.
+    """
+    environ = os.environ if environ is None else environ
+    file = Path(environ.get("DODAS_CONFIG") or platformdirs.user_config_path(_APP) / "config.toml")
+    values: dict[str, Any] = {}
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"{file} cannot be read", cause=str(error), remedy="Mend or remove the file.") from error
+    for key in Settings.model_fields:
+        if key != "limits" and (value := environ.get(f"DODAS_{key.upper()}")):
+            values[key] = value
+    limits = {key: value for key in Limits.model_fields if (value := environ.get(f"DODAS_LIMITS_{key.upper()}"))}
+    if limits:
+        values["limits"] = {**values.get("limits", {}), **limits}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        setting = ".".join(str(part) for part in detail["loc"])
+        raise InvalidSetting(
+            f"The setting {setting} will not do: {detail['msg']}",
+            cause=f"It stands in {file} or in DODAS_{setting.upper().replace('.', '_')}.",
+            remedy="docs/reference/settings.md lists every setting with its values.",
+        ) from error

@@ -1,0 +1,43 @@
+"""The toy's drone: does what the hub says, one piece at a time."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+
+def connect(host: str, port: int) -> socket.socket:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection((host, port))
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def main(argv: list[str]) -> None:
+    token, host, port, name = argv[:4]
+    if "--fail" in argv:
+        raise SystemExit("the drone was asked to fail")
+    if "--ignore-term" in argv:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "--child" in argv and os.fork() == 0:
+        os.setsid()
+        while True:
+            time.sleep(60)
+    hub = connect(host, int(port))
+    hub.sendall(json.dumps({"token": Path(token).read_text(), "role": "drone", "name": name}).encode() + b"\n")
+    for line in hub.makefile("rb"):
+        work = json.loads(line)
+        time.sleep(work["seconds"])
+        hub.sendall(json.dumps(work["number"]).encode() + b"\n")
+    raise SystemExit("the hub has gone")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
