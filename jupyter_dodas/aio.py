@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
+from anyio import CancelScope
 from pydantic import JsonValue
 
 from jupyter_dodas import blocking, limits, registry, settings
@@ -134,9 +135,7 @@ class Cluster:
             If the number is not between 0 and 8760.
         """
         if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours <= 8760:
-            raise InvalidOption(
-                f"hours={hours!r} will not do", cause="A number between 0 and 8760 (a year) is needed.", remedy=""
-            )
+            raise InvalidOption(f"hours={hours!r} will not do", cause="A number between 0 and 8760 (a year) is needed.", remedy="")
         until = time.time() + hours * 3600
         await self._change(lambda spec: spec.model_copy(update={"keep_until": until}))
 
@@ -367,8 +366,9 @@ async def launch(
     checked = _checked(kind, options, configured.limits)
     if name is not None:
         check_name(name)
-    record = await _create(place, configured, kind, name, checked)
-    cluster = _face(kind)(place, record)
+    face = _face(kind)
+    await place.wake(expect=registry.service(kind).preload)
+    cluster = face(place, await _create(place, configured, kind, name, checked))
     try:
         await place.wake(cluster.name)
         if wait:
@@ -378,8 +378,9 @@ async def launch(
     except (LaunchFailed, ClusterFailed):
         raise
     except BaseException:
-        # Interrupted, or timed out: what was half made is removed.
-        await asyncio.shield(_remove_half_made(cluster))
+        # Interrupted, or timed out: what was half made is removed, and no second interrupt stops that.
+        with CancelScope(shield=True):
+            await _remove_half_made(cluster)
         raise
     return cluster
 

@@ -130,10 +130,13 @@ class Clusters(Sequence[Cluster]):
         return repr(self._clusters)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        async def states() -> Sequence[Record | str]:
-            return [await _state_of(cluster._inner) for cluster in self._clusters]
+        def state(cluster: Cluster) -> Record | None:
+            try:
+                return cluster.record()
+            except NotFound:
+                return None
 
-        return display.bundle_of_many([state for state in blocking.run(states) if isinstance(state, Record)])
+        return display.bundle_of_many([record for cluster in self._clusters if (record := state(cluster)) is not None])
 
 
 def launch(
@@ -149,9 +152,7 @@ def launch(
     """See `aio.launch`. Without a `follower` the launch is shown where somebody can see it: a terminal or a notebook."""
     with display.progress(follower) as shown:
         inner = blocking.run(
-            functools.partial(
-                aio.launch, kind, name=name, backend=backend, wait=wait, timeout=timeout, follower=shown, **options
-            )
+            functools.partial(aio.launch, kind, name=name, backend=backend, wait=wait, timeout=timeout, follower=shown, **options)
         )
     return Cluster(inner)
 

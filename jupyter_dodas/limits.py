@@ -51,9 +51,7 @@ def missing(limits: Limits, taken: Share, asked: Share) -> Mapping[str, int]:
     """Return by how much the limits are passed, by what is limited; empty if it fits."""
     total = taken + asked
     return {
-        name: over
-        for name in _NAMES
-        if (limit := getattr(limits, name)) is not None and (over := getattr(total, name) - limit) > 0
+        name: over for name in _NAMES if (limit := getattr(limits, name)) is not None and (over := getattr(total, name) - limit) > 0
     }
 
 

@@ -5,7 +5,6 @@ A kind subclasses `Options` and adds its own fields; these here every kind has.
 """
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +18,7 @@ from jupyter_dodas.errors import InvalidOption, UnknownOption
 __all__ = ["Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
 
 _MOST: Final = 100_000
-_SECRET_NAME: Final = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|API_KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE
-)
+_SECRET_NAME: Final = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|API_KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -99,9 +96,7 @@ class Environment(BaseModel):
     )
     folder: str | None = Field(default=None, description="Working directory; by default the one that the launch was made in.")
     credentials: str | None = Field(default=None, description="A private folder with data credentials: `token`, `x509up`.")
-    python: str | None = Field(
-        default=None, description="Python interpreter; by default the one that the launch was made with."
-    )
+    python: str | None = Field(default=None, description="Python interpreter; by default the one that the launch was made with.")
     image: str | None = Field(default=None, description="Container image, where the backend runs containers.")
 
     @field_validator("variables")
@@ -138,7 +133,7 @@ class Environment(BaseModel):
     @field_validator("credentials")
     @classmethod
     def _private(cls, folder: str | None) -> str | None:
-        if folder is not None and os.stat(folder).st_mode & 0o077:
+        if folder is not None and Path(folder).stat().st_mode & 0o077:
             raise PydanticCustomError("private", f"others may read {folder}; run: chmod 700 {folder}")
         return folder
 

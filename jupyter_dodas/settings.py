@@ -58,12 +58,8 @@ class Settings(BaseModel):
     warn_before: Annotated[float, Field(ge=0)] = Field(
         default=600.0, description="Seconds between the warning of an idle cluster and its stop."
     )
-    keep_failed: Annotated[float, Field(ge=0)] = Field(
-        default=7 * 86400.0, description="Seconds that a failed cluster is kept."
-    )
-    namespaces: bool = Field(
-        default=True, description="Give instances a process namespace of their own where the kernel lets us."
-    )
+    keep_failed: Annotated[float, Field(ge=0)] = Field(default=7 * 86400.0, description="Seconds that a failed cluster is kept.")
+    namespaces: bool = Field(default=True, description="Give instances a process namespace of their own where the kernel lets us.")
     limits: Limits = Limits()
 
     def runtime_folder(self) -> Path:

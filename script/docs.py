@@ -40,9 +40,7 @@ def main() -> int:
     for page in pages:
         problems = [*broken_links(page), *failing_blocks(page)]
         wrong += len(problems)
-        print(
-            f"{page.relative_to(ROOT, walk_up=False) if page.is_relative_to(ROOT) else page}: {'; '.join(problems) or 'fine'}"
-        )
+        print(f"{page.relative_to(ROOT) if page.is_relative_to(ROOT) else page}: {'; '.join(problems) or 'fine'}")
     return 1 if wrong else 0
 
 

@@ -26,6 +26,9 @@ SAME = (
 )
 
 
+NOISE = ("+ ", "- ", "~ ", "Downloading ", "Downloaded ", "Building ", "Built ")
+
+
 def main() -> int:
     """Run uv."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -39,9 +42,9 @@ def main() -> int:
         command.append("--no-index")
     variables = {**variables_for_uv(configuration), **os.environ}
     with subprocess.Popen(command, env=variables, stderr=None if sys.stderr.isatty() else subprocess.PIPE, text=True) as uv:
-        # Without a terminal there is no progress to show, and the list of every package is noise in a log.
+        # Without a terminal there is no progress to show, and a line for every package is noise in a log.
         for line in uv.stderr or ():
-            if not line.startswith((" + ", " - ", " ~ ")):
+            if not line.lstrip().startswith(NOISE):
                 print(line, end="", file=sys.stderr)
     return uv.returncode
 

@@ -113,9 +113,7 @@ class Lab:
             async with asyncio.timeout(STARTS_WITHIN):
                 found = await self.unless_it_ends(when_written(runtime / f"jpserver-{self._process.pid}.json"))
         except TimeoutError:
-            raise DodasError(
-                f"JupyterLab did not answer within {STARTS_WITHIN:.0f} seconds", cause=self._last_words()
-            ) from None
+            raise DodasError(f"JupyterLab did not answer within {STARTS_WITHIN:.0f} seconds", cause=self._last_words()) from None
         self.url, self.token, self.port = found["url"], found["token"], found["port"]
         self.seconds = time.monotonic() - began
         if self.token == token:
@@ -190,7 +188,7 @@ async def when_written(file: Path) -> dict[str, Any]:
     """Wait for the file in which the server says where it is: it writes it once it listens."""
     while True:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            found: dict[str, Any] = json.loads(file.read_bytes())  # noqa: ASYNC240 - a few bytes on a local disk
+            found: dict[str, Any] = json.loads(file.read_bytes())
             return found
         await asyncio.sleep(LOOK_EVERY)
 

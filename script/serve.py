@@ -9,10 +9,10 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import demo
-import psutil
 from lab import Lab
 
 import jupyter_dodas as dodas
@@ -61,7 +61,7 @@ async def platform(arguments: argparse.Namespace) -> None:
             if not arguments.keep:
                 await asyncio.to_thread(stop_clusters, session)
     if arguments.demo and not arguments.keep:
-        await asyncio.to_thread(check_nothing_is_left, session)
+        await nothing_is_left(session)
 
 
 def end_orderly_on_signals() -> None:
@@ -109,7 +109,7 @@ def stop_clusters(session: str) -> None:
             say(f"error: {error}")
 
 
-def check_nothing_is_left(session: str) -> None:
+async def nothing_is_left(session: str) -> None:
     """Wait until no process that was started through this platform is there any more.
 
     Raises
@@ -117,17 +117,21 @@ def check_nothing_is_left(session: str) -> None:
     DodasError
         With those that stayed.
     """
-    _, left = psutil.wait_procs([process for process in psutil.process_iter() if belongs(process, session)], GONE_WITHIN)
-    if left:
-        names = ", ".join(f"{process.pid} ({process.name()})" for process in left)
-        raise DodasError(f"Processes of the demo are still there: {names}", remedy="End them with kill, and report this.")
+    deadline = time.monotonic() + GONE_WITHIN
+    while left := processes_of(session):
+        if time.monotonic() > deadline:
+            raise DodasError(f"Processes of the demo are still there: {', '.join(left)}", remedy="End them with kill.")
+        await asyncio.sleep(0.1)
 
 
-def belongs(process: psutil.Process, session: str) -> bool:
-    """Whether a process descends from this platform: children inherit the variable."""
-    with contextlib.suppress(psutil.Error):
-        return process.environ().get("DODAS_SESSION") == session
-    return False
+def processes_of(session: str) -> list[str]:
+    """Return the processes that descend from this platform, in words: children inherit the variable."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+            if f"DODAS_SESSION={session}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(f"{folder.name} ({(folder / 'comm').read_text().strip()})")
+    return found
 
 
 def say(line: str) -> None:

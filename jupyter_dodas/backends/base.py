@@ -69,7 +69,7 @@ class Store(Protocol):
         ...
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Yield names of records that may have changed. A hint may merge several changes; one that came after entering is not lost."""
+        """Yield names of records that may have changed; an empty name is for all. Nothing that came after entering is lost."""
         ...
 
 
@@ -115,10 +115,6 @@ class Runner(Protocol):
         """Where an instance of this cluster finds its secrets."""
         ...
 
-    async def prepare(self, modules: Sequence[str], python: str | None) -> None:
-        """Get ready to run instances that preload these modules, while the controller does something else."""
-        ...
-
     async def apply(self, instance: Instance) -> None:
         """Run it, unless an instance of its name is there, running or ended."""
         ...
@@ -132,7 +128,7 @@ class Runner(Protocol):
         ...
 
     async def delete(self, cluster: str, name: str) -> None:
-        """Ask it to end; after its grace it is killed with all its children. Returns at once; it is seen as ended until `forget`."""
+        """Ask it to end; after its grace it is killed, children and all. Returns at once; it is seen as ended until `forget`."""
         ...
 
     async def kill(self, cluster: str, name: str) -> None:
@@ -162,8 +158,14 @@ class Backend(Protocol):
         """The records of the place."""
         ...
 
-    async def wake(self, cluster: str | None = None) -> None:
-        """See that a controller runs here, and that it looks at `cluster` soon."""
+    async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
+        """See that a controller runs here, and that it looks at `cluster` soon.
+
+        Parameters
+        ----------
+        expect
+            Modules that instances of a coming launch preload: a place that is only now started begins to import them.
+        """
         ...
 
     async def connection(self, record: Record) -> Path:

@@ -77,8 +77,8 @@ def look(facts: Facts) -> Look:
             if instance.condition not in LEAVING:
                 instances[name] = _died(instance, running, facts.now)
         else:
-            instances[name] = instance = _answering(name, instance, facts)
-            if instance.condition is Condition.STARTING and facts.now - (instance.started or facts.now) > _ANSWER:
+            instances[name] = now = _answering(name, instance, facts)
+            if now.condition is Condition.STARTING and facts.now - (now.started or facts.now) > _ANSWER:
                 silent.append(name)
     return Look(instances, usage, tuple(forget), tuple(silent))
 

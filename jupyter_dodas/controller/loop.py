@@ -83,7 +83,7 @@ class Controller:
             except DodasError as error:
                 failed = True
                 _log.warning("%s cannot be dealt with now: %s", name, error, extra={"cluster": name})
-            except Exception:
+            except Exception:  # noqa: BLE001 - one cluster's trouble must not end the others' controller
                 failed = True
                 _log.exception("%s cannot be dealt with now", name, extra={"cluster": name})
             finally:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from jupyter_dodas.limits import Share, fitting
 from jupyter_dodas.controller.look import LEAVING, Facts
+from jupyter_dodas.limits import Share, fitting
 from jupyter_dodas.services.base import Role
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import Condition, InstanceStatus

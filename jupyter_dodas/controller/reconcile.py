@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from jupyter_dodas.backends.base import Runner, Store
 from jupyter_dodas import limits
+from jupyter_dodas.backends.base import Runner, Store
 from jupyter_dodas.controller import accounting
 from jupyter_dodas.controller.idle import idleness
 from jupyter_dodas.controller.links import Links
@@ -21,7 +21,6 @@ from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.base import Instance, Service, Site
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import (
-    ClusterSpec,
     ClusterStatus,
     Condition,
     Intent,
@@ -215,7 +214,7 @@ class Reconciler:
                 "instances": planned.instances,
                 "targets": dict(case.targets),
                 "epoch": facts.epoch,
-                "problem": _short(case, planned) or (_wound(case) if phase is Phase.DEGRADED else None),
+                "problem": _short(planned) or (_wound(case) if phase is Phase.DEGRADED else None),
                 "ready_at": status.ready_at or (now if up else None),
                 "idle_since": idle.since if up else None,
                 "stops_at": idle.stops_at if up else None,
@@ -277,6 +276,7 @@ class Reconciler:
         return replace(
             instance,
             group=known.group,
+            preload=case.service.preload,
             variables={**around.variables, **instance.variables},
             files=around.files,
             folder=around.folder,
@@ -310,6 +310,7 @@ class Reconciler:
         record = case.record
         fresh = ClusterStatus(
             uid=record.spec.uid,
+            phase=record.status.phase,
             observed_generation=record.status.observed_generation,
             history=record.status.history,
             usage=case.look.usage,
@@ -427,7 +428,7 @@ class Reconciler:
         return max(0.02, min(known) - self._clock()) if known else None
 
 
-def _short(case: _Case, planned: Plan) -> Problem | None:
+def _short(planned: Plan) -> Problem | None:
     if not planned.short:
         return None
     return Problem(

@@ -32,11 +32,7 @@ class Patience:
 
     def look_at(self) -> float | None:
         """When a group may be ripe to shrink."""
-        return min(self._since.values(), default=None) and min(self._since.values()) + self.seconds
-
-    def ripe_again(self, group: str) -> None:
-        """Start the wait anew, once a group has shrunk."""
-        self._since.pop(group, None)
+        return min(self._since.values()) + self.seconds if self._since else None
 
 
 def shares(groups: Mapping[str, GroupOptions], wanted: int | None) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import Final
 
 from jupyter_dodas.services.base import Role
@@ -29,7 +28,7 @@ class Durations:
     def usually(self, kind: str, step: str) -> float | None:
         """Return the median in seconds; None if it was never seen."""
         seen = self._seen.get((kind, step))
-        return round(median(seen), 3) if seen else None
+        return sorted(seen)[len(seen) // 2] if seen else None
 
 
 def steps(status: ClusterStatus, roles: Sequence[Role], durations: Durations, kind: str, now: float) -> tuple[Step, ...]:

@@ -163,6 +163,8 @@ class Service(ABC):
     """One sentence for launchers and help."""
     worker: ClassVar[str] = "worker"
     """What its community calls a worker."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules that its ``python -m`` commands run or import, for runners that fork instances from a prepared process."""
     hidden: ClassVar[bool] = False
     """Whether lists and limits leave it out."""
     Options: ClassVar[type[options.Options]] = options.Options

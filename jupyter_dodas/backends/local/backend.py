@@ -12,8 +12,9 @@ from typing import Any
 import jupyter_dodas
 from jupyter_dodas.backends.local.bus import BusClient
 from jupyter_dodas.backends.local.layout import Layout
-from jupyter_dodas.backends.local.runner import inherited, read_logs
+from jupyter_dodas.backends.local.runner import read_logs
 from jupyter_dodas.backends.local.store import LocalStore
+from jupyter_dodas.backends.local.surroundings import inherited
 from jupyter_dodas.errors import ControllerUnreachable
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Record
@@ -39,8 +40,8 @@ class LocalBackend:
         """The records of this state root."""
         return LocalStore(self._layout, self._bus)
 
-    def rouse(self, modules: Sequence[str] = ()) -> None:
-        """Start the keeper unless it runs; it begins to preload `modules` at once. Quick and blocking."""
+    def _rouse(self, modules: Sequence[str]) -> None:
+        """Start the keeper unless it runs; it begins to preload `modules` at once. Blocks for some 15 ms."""
         if self._layout.keeper_runs():
             return
         self._layout.make()
@@ -50,7 +51,10 @@ class LocalBackend:
             "namespaces": self._settings.namespaces,
         }
         root = Path(jupyter_dodas.__file__).parent.parent
-        start = f"import sys; sys.path.insert(0, {str(root)!r}); from jupyter_dodas.backends.local import keeper; keeper.main(sys.argv[1:])"
+        start = (
+            f"import sys; sys.path.insert(0, {str(root)!r}); "
+            "from jupyter_dodas.backends.local import keeper; keeper.main(sys.argv[1:])"
+        )
         argv = [str(self._layout.runtime), sys.executable, json.dumps(settings), ",".join(modules)]
         with (self._layout.state / "keeper.log").open("a") as log:
             # -I -S: without site-packages it takes 12 MB instead of 18, and nothing installed there can break it.
@@ -78,9 +82,9 @@ class LocalBackend:
             f"DODAS_LIMITS_{k.upper()}": str(v) for k, v in limits.items()
         }
 
-    async def wake(self, cluster: str | None = None) -> None:
+    async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`."""
-        self.rouse()
+        self._rouse(expect)
         if cluster is not None:
             await self._bus.publish(cluster)
 

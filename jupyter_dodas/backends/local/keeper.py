@@ -11,12 +11,11 @@ same ``id``. ``{"ended": name}`` comes unasked, to every connection, when an ins
 do       with                                           reply
 ======== ============================================== =====================================================
 run      a `guard.Run`: name, command, python, modules, ``{}``; nothing happens if the name is there
-         environment, folder, log, grace
+         surroundings, environment, folder, log, grace
 observe                                                 ``{"instances": {name: ...}, "epoch", "namespace"}``
 end      name                                           ``{}``; polite, and after its grace not
 kill     name                                           ``{}``
 forget   name                                           ``{}``
-prepare  modules, python                                ``{}``
 quit                                                    none: it ends
 ======== ============================================== =====================================================
 """
@@ -31,6 +30,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from jupyter_dodas.backends.local import guard
@@ -101,7 +101,7 @@ class Keeper:
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(woken, selectors.EVENT_READ, lambda _: os.read(woken, 512))
         if expect:
-            self._prepare(expect.split(","), None)
+            self._prepare(expect.split(","), self._python, dict(os.environ))
         self._start_controller()
         while self._running:
             for key, _ in self._selector.select(self._patience()):
@@ -158,7 +158,8 @@ class Keeper:
     def _start_controller(self) -> None:
         self._controller_at = None
         argv = [self._python, "-m", "jupyter_dodas.controller", self._runtime, self._settings["state"]]
-        self._controller = _execute(argv, os.path.join(self._settings["state"], "controller.log"), keep=(self._alive,))
+        log = os.path.join(self._settings["state"], "controller.log")
+        self._controller = _execute(argv, log, os.environ, keep=(self._alive,))
 
     def _controller_ended(self) -> None:
         self._controller = 0
@@ -183,16 +184,13 @@ class Keeper:
                 instance = self._instances.get(request["name"])
                 if instance is not None and instance.exit is not None:
                     del self._instances[request["name"]]
-            case "prepare":
-                self._prepare(request["modules"], request["python"])
             case "quit":
                 self._running = False
         return {}
 
     def _view(self) -> dict[str, dict[str, Any]]:
         return {
-            name: {"pid": i.pid, "exit": i.exit, "cpu_seconds": i.cpu, "peak_memory": i.peak}
-            for name, i in self._instances.items()
+            name: {"pid": i.pid, "exit": i.exit, "cpu_seconds": i.cpu, "peak_memory": i.peak} for name, i in self._instances.items()
         }
 
     def _run(self, run: guard.Run) -> None:
@@ -200,14 +198,14 @@ class Keeper:
             return
         run["namespace"] = self._namespace
         instance = self._instances[run["name"]] = Instance(float(run["grace"]))
-        if run["modules"] and self._prepare(run["modules"], run["python"]):
-            preloaded = self._preloaded[_key(run["modules"], run["python"])]
+        if run["modules"] and (key := self._prepare(run["modules"], run["python"], run["surroundings"])):
+            preloaded = self._preloaded[key]
             preloaded.waiting[run["name"]] = run
             preloaded.used = time.monotonic()
             try:
                 preloaded.socket.sendall(json.dumps(run).encode() + b"\n")
             except OSError:
-                self._drop(_key(run["modules"], run["python"]))
+                self._drop(key)
         else:
             self._execute_instance(run, instance)
 
@@ -271,23 +269,24 @@ class Keeper:
 
     # -- preloaded processes ------------------------------------------------------------------------------------------
 
-    def _prepare(self, modules: list[str], python: str | None) -> bool:
-        """See that a preloaded process is there."""
-        key = _key(modules, python)
+    def _prepare(self, modules: list[str], python: str, surroundings: dict[str, str]) -> str:
+        """See that a preloaded process is there for these modules, this interpreter and this search path; return its key."""
+        paths = [surroundings.get(name, "") for name in ("PYTHONPATH", "LD_LIBRARY_PATH")]
+        key = ":".join([python, *modules, *paths])
         if key in self._preloaded:
             self._preloaded[key].used = time.monotonic()
-            return True
+            return key
         ours, theirs = socket.socketpair()
-        os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003
-        argv = [python or self._python, "-m", "jupyter_dodas.backends.local.preload"]
+        os.set_inheritable(theirs.fileno(), True)
+        argv = [python, "-m", "jupyter_dodas.backends.local.preload"]
         argv += [str(theirs.fileno()), str(self._alive), ",".join(modules)]
         log = os.path.join(self._settings["state"], "preload.log")
-        pid = _execute(argv, log, keep=(theirs.fileno(), self._alive))
+        pid = _execute(argv, log, surroundings, keep=(theirs.fileno(), self._alive))
         theirs.close()
         self._preloaded[key] = Preloaded(pid, ours)
         self._selector.register(ours, selectors.EVENT_READ, lambda _: self._preloaded_says(key))
         self._peers[ours] = b""
-        return True
+        return key
 
     def _preloaded_says(self, key: str) -> None:
         preloaded = self._preloaded[key]
@@ -361,16 +360,12 @@ class Keeper:
             peer.close()
 
 
-def _key(modules: list[str], python: str | None) -> str:
-    return f"{python or ''}:{','.join(modules)}"
-
-
 def _become(run: guard.Run) -> None:
     argv = [run["python"] if run["command"][0] == "python" else run["command"][0], *run["command"][1:]]
     os.execvpe(argv[0], argv, run["environment"])
 
 
-def _execute(argv: list[str], log: str, keep: tuple[int, ...]) -> int:
+def _execute(argv: list[str], log: str, environment: Mapping[str, str], keep: tuple[int, ...]) -> int:
     """Fork and execute a child of ours, which keeps these descriptors."""
     pid = os.fork()
     if pid == 0:
@@ -380,11 +375,11 @@ def _execute(argv: list[str], log: str, keep: tuple[int, ...]) -> int:
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
             for descriptor in keep:
-                os.set_inheritable(descriptor, True)  # noqa: FBT003
+                os.set_inheritable(descriptor, True)
             file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             os.dup2(file, 1)
             os.dup2(file, 2)
-            os.execve(argv[0], argv, {**os.environ, "DODAS_ALIVE": str(keep[-1])})
+            os.execve(argv[0], argv, {**environment, "DODAS_ALIVE": str(keep[-1])})
         finally:
             os._exit(127)
     return pid

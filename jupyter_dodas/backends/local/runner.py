@@ -15,30 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.errors import ControllerUnreachable
 from jupyter_dodas.services.base import Endpoint, Instance
 
-__all__ = ["LocalRunner", "inherited", "read_logs"]
+__all__ = ["LocalRunner", "read_logs"]
 
 _HOST: Final = "127.0.0.1"
-
-_INHERITED: Final = frozenset(
-    "HOME USER LOGNAME PATH SHELL LANG LANGUAGE TZ TMPDIR LD_LIBRARY_PATH DYLD_LIBRARY_PATH PYTHONPATH PYTHONNOUSERSITE VIRTUAL_ENV "
-    "JAVA_HOME SPARK_HOME KRB5CCNAME X509_USER_PROXY X509_CERT_DIR BEARER_TOKEN_FILE SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE "
-    "CUDA_VISIBLE_DEVICES ROOTSYS".split()
-)
-_INHERITED_PREFIXES: Final = ("LC_", "XDG_", "CONDA_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "DODAS_", "MALLOC_")
-_OURS_ALONE: Final = frozenset({"DODAS_ALIVE"})
-
-
-def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what instances take over from the environment of whoever launched: what programs need, never what may be a secret."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if (name in _INHERITED or name.startswith(_INHERITED_PREFIXES)) and name not in _OURS_ALONE
-    }
 
 
 class LocalRunner:
@@ -88,7 +72,8 @@ class LocalRunner:
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         self._writer.write(json.dumps({"id": number, **request}).encode() + b"\n")
         await self._writer.drain()
-        return await reply
+        answer: dict[str, Any] = await reply
+        return answer
 
     @property
     def epoch(self) -> str:
@@ -117,28 +102,25 @@ class LocalRunner:
         """See `Runner.secrets_folder`."""
         return self._layout.cluster(cluster) / "secrets"
 
-    async def prepare(self, modules: Sequence[str], python: str | None) -> None:
-        """See `Runner.prepare`."""
-        if modules:
-            await self._ask(do="prepare", modules=list(modules), python=_interpreter(python))
-
     async def apply(self, instance: Instance) -> None:
         """See `Runner.apply`."""
         folder = self._layout.cluster(instance.cluster)
+        around = surroundings.read(folder)
         await self._ask(
             do="run",
             name=f"{instance.cluster}/{instance.name}",
             command=list(instance.command),
             modules=list(instance.preload),
-            python=_interpreter(instance.python) or sys.executable,
-            environment=self._environment(instance),
+            python=instance.python or sys.executable,
+            surroundings=around,
+            environment=self._environment(instance, around),
             folder=instance.folder or str(folder),
             log=str(folder / "logs" / f"{instance.name}.log"),
             grace=instance.grace,
         )
 
-    def _environment(self, instance: Instance) -> dict[str, str]:
-        environment = inherited(os.environ) | {"DODAS_CLUSTER": instance.cluster, "DODAS_INSTANCE": instance.name}
+    def _environment(self, instance: Instance, around: Mapping[str, str]) -> dict[str, str]:
+        environment = dict(around) | {"DODAS_CLUSTER": instance.cluster, "DODAS_INSTANCE": instance.name}
         if instance.files:
             files = self._lay_out(instance)
             environment["DODAS_FILES"] = str(files)
@@ -164,9 +146,7 @@ class LocalRunner:
         """See `Runner.observe`."""
         seen = await self._ask(do="observe")
         prefix = f"{cluster}/"
-        return {
-            name.removeprefix(prefix): _running(view) for name, view in seen["instances"].items() if name.startswith(prefix)
-        }
+        return {name.removeprefix(prefix): _running(view) for name, view in seen["instances"].items() if name.startswith(prefix)}
 
     async def clusters(self) -> frozenset[str]:
         """Names of all clusters that have an instance."""
@@ -243,10 +223,6 @@ def _words(code: int) -> str:
 
 def _cluster_of(name: str) -> str:
     return name.partition("/")[0]
-
-
-def _interpreter(python: str | None) -> str | None:
-    return None if python in (None, sys.executable) else python
 
 
 def _keeper_gone() -> ControllerUnreachable:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.bus import Bus
 from jupyter_dodas.backends.local.layout import Layout, write_atomically
 from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NewerRecord, NotFound, NotYours, StaleGeneration
@@ -44,13 +45,14 @@ class LocalStore:
             try:
                 made.mkdir(mode=0o700)
                 (made / "logs").mkdir(mode=0o700)
+                surroundings.write(made)
                 write_atomically(made / "status.json", status.model_dump_json().encode())
                 write_atomically(made / "spec.json", spec.model_dump_json().encode())
                 made.rename(folder)
             except BaseException:
                 shutil.rmtree(made, ignore_errors=True)
                 raise
-        await self._bus.publish(spec.name)
+        # Nothing is awaited after the rename: whoever is cancelled here knows that there is a record.
         return Record(spec=spec, status=status)
 
     async def get(self, name: str) -> Record:

@@ -15,6 +15,7 @@ from jupyter_dodas.services.dask.credentials import AUTHORITY, CERTIFICATE, DASH
 __all__ = ["issue"]
 
 _VALID: Final = timedelta(days=365)
+_BOTH_ENDS: Final = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 _SKEW: Final = timedelta(hours=1)  # clocks of the machines of one cluster may differ
 
 
@@ -37,7 +38,7 @@ def issue(cluster: str) -> Mapping[str, bytes]:
         _begin(_name(cluster), issuer, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_BOTH_ENDS), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(cluster)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
@@ -45,9 +46,7 @@ def issue(cluster: str) -> Mapping[str, bytes]:
     return {
         AUTHORITY: authority.public_bytes(serialization.Encoding.PEM),
         CERTIFICATE: certificate.public_bytes(serialization.Encoding.PEM),
-        KEY: key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        KEY: key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         DASHBOARD: secrets.token_urlsafe(32).encode(),
     }
 

@@ -40,6 +40,7 @@ class Control(SchedulerPlugin):
         self._scheduler = scheduler
         self._retirement = Retirement(scheduler)
         self._listeners: set[asyncio.StreamWriter] = set()
+        self._attending: set[asyncio.Task[None]] = set()
         self._last: Observation | None = None
         self._said = 0.0
         self._ended: float | None = None
@@ -54,7 +55,7 @@ class Control(SchedulerPlugin):
             If the port is taken.
         """
         self._scheduler.add_plugin(self)
-        server = await asyncio.start_server(self._attend, host, port, ssl=accepting(secrets), limit=_LINE)
+        server = await asyncio.start_server(self._accept, host, port, ssl=accepting(secrets), limit=_LINE)
         try:
             while True:
                 await asyncio.sleep(_TICK)
@@ -62,8 +63,9 @@ class Control(SchedulerPlugin):
         finally:
             server.close()
             for listener in self._listeners:
-                listener.close()
+                listener.transport.abort()
             await self._retirement.close()
+            await asyncio.gather(*self._attending)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Note that a task moved. Called for every step of every task, so it does next to nothing."""
@@ -103,6 +105,11 @@ class Control(SchedulerPlugin):
             self._last, self._said = seen, monotonic()
             for listener in list(self._listeners):
                 _say(listener, {"report": seen.message()})
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._attend(reader, writer), name="control connection")
+        self._attending.add(task)
+        task.add_done_callback(self._attending.discard)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one listener."""

@@ -8,7 +8,6 @@ import asyncio
 import hmac
 import re
 import time
-from collections.abc import Awaitable
 from http import HTTPStatus
 from importlib import import_module
 from logging import getLogger
@@ -76,13 +75,13 @@ class _Gate(Router):
         )
         self._loading: asyncio.Task[None] | None = None
 
-    def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate | None:
+    def find_handler(self, request: HTTPServerRequest, **_: Any) -> Any:
         """Choose who answers; tornado calls it for every request, before reading its body."""
         if request.path == "/login" or not self._is_known(request):
             return self._entrance.find_handler(request)
         if self._loading is not None and self._loading.done():
-            return self._pages(request)
-        found = self._pages(request)
+            return self.pages(request)
+        found = self.pages(request)
         if _NEEDS_DASHBOARD.fullmatch(request.path) or issubclass(found.handler_class, web.ErrorHandler):
             return _AfterLoading(self, request)
         return found
@@ -98,7 +97,8 @@ class _Gate(Router):
         origin = request.headers.get("Origin")
         return origin is None or origin.partition("://")[2] == request.host
 
-    def _pages(self, request: HTTPServerRequest) -> Any:
+    def pages(self, request: HTTPServerRequest) -> Any:
+        """Find who serves a request that was let through."""
         return self._scheduler.http_application.find_handler(request)
 
     async def loaded(self) -> None:
@@ -119,7 +119,7 @@ class _AfterLoading(HTTPMessageDelegate):
 
     def __init__(self, gate: _Gate, request: HTTPServerRequest) -> None:
         self._gate, self._request = gate, request
-        self._then: HTTPMessageDelegate | None = None
+        self._then: Any = None
 
     async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         """Wait; tornado reads on when this is done."""
@@ -127,18 +127,16 @@ class _AfterLoading(HTTPMessageDelegate):
             await self._gate.loaded()
         except ImportError:
             logger.warning("The dashboard needs bokeh, which is not installed: pip install bokeh")
-        self._then = self._gate._pages(self._request)  # noqa: SLF001 - the other half of one thing
+        self._then = self._gate.pages(self._request)
         if (more := self._then.headers_received(start_line, headers)) is not None:
             await more
 
-    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+    def data_received(self, chunk: bytes) -> Any:
         """Pass it on."""
-        assert self._then is not None
         return self._then.data_received(chunk)
 
     def finish(self) -> None:
         """Pass it on."""
-        assert self._then is not None
         self._then.finish()
 
     def on_connection_close(self) -> None:

@@ -55,7 +55,7 @@ class DaskLink:
         return Report(report.ready, report.busy, report.wanted, report.active, max(monotonic() - ended, 0.0))
 
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
-        """Retire workers; ask again at least every 30 seconds for those that are not returned, or they go back to work."""
+        """Retire workers; ask again at least every 10 seconds for those that are not returned, or they go back to work."""
         if self._writer is None or not instances:
             return ()
         number = next(self._numbers)
@@ -63,7 +63,7 @@ class DaskLink:
         try:
             _say(self._writer, {"id": number, "retire": list(instances)})
             return await asyncio.wait_for(answer, _ANSWER)
-        except (OSError, asyncio.TimeoutError):
+        except OSError:  # a timeout is one, too
             return ()
         finally:
             del self._answers[number]
@@ -82,7 +82,7 @@ class DaskLink:
                 try:
                     if await self._listen(*found, site):
                         lost, pause = monotonic(), _QUICK
-                except (OSError, asyncio.TimeoutError, ValueError, LookupError) as error:
+                except (OSError, ValueError, LookupError) as error:
                     logger.debug("No control channel: %s", error, extra={"cluster": site.cluster})
             await asyncio.sleep(pause)
             if monotonic() - lost > _EAGER:
@@ -104,7 +104,7 @@ class DaskLink:
                     self._take(_state(name, message["report"], monotonic()))
                 elif (answer := self._answers.get(message["id"])) and not answer.done():
                     answer.set_result(message["retired"])
-        except (OSError, asyncio.TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             logger.info("The control channel was lost: %s", error, extra={"cluster": site.cluster})
         finally:
             self._writer = None
@@ -135,5 +135,3 @@ def _state(scheduler: str, said: Mapping[str, Any], now: float) -> _State:
 
 def _say(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
     writer.write(json.dumps(message).encode() + b"\n")
-
-

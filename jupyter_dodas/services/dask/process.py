@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ __all__ = ["LINGER", "configure", "run", "scratch", "warm"]
 LINGER: Final = 2.0
 """Seconds that a process may take to end after its work is over, before it leaves threads of tasks behind."""
 
-_OURS: Final = {
+_OURS: Final[Mapping[str, object]] = {
     # The scheduler's HTTP interface is opened behind a password, with routes chosen one by one; see `dashboard`.
     "distributed.scheduler.http.routes": [],
     "distributed.scheduler.dashboard.tls": {"key": None, "cert": None, "ca-file": None},
@@ -33,7 +33,7 @@ _OURS: Final = {
 }
 
 
-def configure(**settings: object) -> None:
+def configure(settings: Mapping[str, object]) -> None:
     """Set what this project decides; everything else stays as the user's own Dask configuration says."""
     dask.config.set({**_OURS, **settings})
 
@@ -71,17 +71,31 @@ def run(serve: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run `serve` until it returns the exit code; SIGTERM and SIGINT cancel it."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
     logging.getLogger("jupyter_dodas").setLevel(logging.INFO)
+    if (here := str(Path.cwd())) not in sys.path:  # as `python -m` has it, also in a process that was forked elsewhere
+        sys.path.insert(0, here)
     return asyncio.run(_cancelled_by_signals(serve))
 
 
 async def _cancelled_by_signals(serve: Callable[[], Coroutine[Any, Any, int]]) -> int:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    _on_signals(task.cancel)
     code = await serve()
     # A task may have left a thread behind that nobody can stop; the process does not wait for it longer than this.
     watch = threading.Timer(LINGER, os._exit, (code,))
     watch.daemon = True
     watch.start()
     return code
+
+
+def _on_signals(end: Callable[[], object]) -> None:
+    """Call `end` at the first signal; it then takes its time, and more signals do not disturb it."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: None)
+        end()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first)

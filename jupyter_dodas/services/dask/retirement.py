@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Final
 from uuid import uuid4
 
+from dask.typing import Key
 from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 
@@ -20,7 +21,7 @@ __all__ = ["LEASE", "Retirement"]
 
 logger = getLogger(__name__)
 
-LEASE: Final = 30.0
+LEASE: Final = 10.0
 """Seconds after which a retirement that nobody asked about again is undone."""
 
 _WAIT: Final = 2.0  # a request is answered after this many seconds at the latest; the rest goes on behind it
@@ -37,7 +38,8 @@ class Retirement:
 
     async def retire(self, names: Iterable[str]) -> list[str]:
         """Retire these workers, and return those that can be deleted now: they hold nothing that is not elsewhere."""
-        names = set(names)
+        if not (names := set(names)):
+            return []
         self._asked.update(dict.fromkeys(names, monotonic()))
         # All are told before any of them moves its data, or it would go to one that leaves as well.
         for name in names - self._tasks.keys():
@@ -47,7 +49,7 @@ class Retirement:
             self._tasks[name] = asyncio.create_task(self._empty(name), name=f"retire {name}")
         await asyncio.wait([self._tasks[name] for name in names], timeout=_WAIT)
         done = {name: self._tasks.pop(name) for name in names if self._tasks[name].done()}
-        return [name for name, task in done.items() if task.result()]
+        return [name for name, task in done.items() if task.exception() is None and task.result()]
 
     async def close(self) -> None:
         """Let go of what is under way."""
@@ -56,7 +58,7 @@ class Retirement:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _empty(self, name: str) -> bool:
-        asked: set[str] = set()
+        asked: set[Key] = set()
         while (worker := self._find(name)) and is_busy(worker):
             if monotonic() - self._asked[name] > LEASE:
                 logger.info("%s goes on working: nobody asked again to retire it", name)
@@ -69,8 +71,8 @@ class Retirement:
         retired = await self._scheduler.retire_workers([worker.address], close_workers=True, remove=True)
         if worker.address in retired:
             return True
-        if self._find(name):
-            self._tell(worker, Status.running)
+        self._tell(worker, Status.running)
+        await asyncio.sleep(_WAIT / 2)  # there is nowhere to put its data: to try again at once would only fill the log
         return False
 
     def _find(self, name: str) -> WorkerState | None:
@@ -81,10 +83,10 @@ class Retirement:
         cause = f"dodas-retire-{uuid4()}"
         if status is not Status.running:  # a worker that shall run again says so itself
             self._scheduler.handle_worker_status_change(status, worker, cause)
-        message = {"op": "worker-status-change", "status": status.name, "stimulus_id": cause}
-        self._scheduler.stream_comms[worker.address].send(message)
+        if stream := self._scheduler.stream_comms.get(worker.address):
+            stream.send({"op": "worker-status-change", "status": status.name, "stimulus_id": cause})
 
-    def _give_away(self, worker: WorkerState, asked: set[str]) -> None:
+    def _give_away(self, worker: WorkerState, asked: set[Key]) -> None:
         """Offer what the worker has not begun to others. It keeps what it has begun: only it knows, so it is asked."""
         stealing = self._scheduler.extensions.get("stealing")
         if stealing is None:
@@ -93,7 +95,9 @@ class Retirement:
             if task.key in asked:
                 continue
             valid = self._scheduler.valid_workers(task)
-            takers = self._scheduler.running if valid is None else valid
-            if takers := takers - {worker}:
+            takers = (self._scheduler.running if valid is None else valid) - {worker}
+            if not takers and task.loose_restrictions:
+                takers = self._scheduler.running - {worker}
+            if takers:
                 asked.add(task.key)
                 stealing.move_task_request(task, worker, min(takers, key=lambda taker: taker.occupancy))

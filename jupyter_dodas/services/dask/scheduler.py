@@ -30,7 +30,7 @@ warm(ROUTES)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a scheduler until it is told to end; return the exit code."""
     parser = ArgumentParser(description="A Dask scheduler of jupyter-dodas.")
-    parser.add_argument("--name", required=True, help="Of the instance.")
+    parser.add_argument("--cluster", required=True, help="Name of the cluster.")
     parser.add_argument("--host", required=True, help="Address to listen on.")
     parser.add_argument("--comm", type=int, required=True, help="Port for clients and workers.")
     parser.add_argument("--dashboard", type=int, required=True, help="Port of the dashboard.")
@@ -38,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
     parser.add_argument("--target", type=float, default=5.0, help="Seconds in which waiting work shall be done.")
     arguments = parser.parse_args(argv)
-    configure(
-        **{"distributed.scheduler.http.routes": list(ROUTES), "distributed.adaptive.target-duration": f"{arguments.target}s"}
-    )
+    configure({"distributed.scheduler.http.routes": list(ROUTES), "distributed.adaptive.target-duration": f"{arguments.target}s"})
     return run(partial(_serve, arguments))
 
 
@@ -55,8 +53,10 @@ async def _serve(arguments: Namespace) -> int:
             dashboard_address=f"{arguments.host}:{arguments.dashboard}",
             local_directory=scratch(),
         )
-        lock(scheduler, (arguments.secrets / DASHBOARD).read_bytes().strip(), f"dodas-{arguments.name}")
-        if scheduler.http_server.port != arguments.dashboard:  # distributed takes any other port, where nobody looks for it
+        lock(scheduler, (arguments.secrets / DASHBOARD).read_bytes().strip(), f"dodas-{arguments.cluster}")
+        if (
+            scheduler.service_ports["dashboard"] != arguments.dashboard
+        ):  # distributed takes any other port, where nobody looks for it
             logger.error("Port %s is taken", arguments.dashboard)
             return 1
         await scheduler
@@ -64,7 +64,7 @@ async def _serve(arguments: Namespace) -> int:
         logger.exception("The scheduler cannot start")
         return 1
     control = asyncio.create_task(Control(scheduler).serve(arguments.host, arguments.control, arguments.secrets))
-    finished = asyncio.create_task(scheduler.finished())
+    finished = asyncio.create_task(scheduler.finished())  # type: ignore[no-untyped-call]
     try:
         await asyncio.wait({control, finished}, return_when=asyncio.FIRST_COMPLETED)
         if control.done():

@@ -13,7 +13,7 @@ def security(folder: Path) -> Security:
     """Return the security of a scheduler, worker or client that holds the secrets in `folder`."""
     certificate, key = str(folder / CERTIFICATE), str(folder / KEY)
     roles = ("scheduler", "worker", "client")
-    return Security(
+    return Security(  # type: ignore[no-untyped-call]
         require_encryption=True,
         tls_ca_file=str(folder / AUTHORITY),
         **{f"tls_{role}_cert": certificate for role in roles},

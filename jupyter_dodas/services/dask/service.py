@@ -3,6 +3,7 @@
 The controller and every client import this module, so nothing heavy is imported with it.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Annotated, ClassVar, Final
@@ -10,7 +11,8 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from jupyter_dodas.errors import MissingSoftware
-from jupyter_dodas.options import GroupOptions, Options, validate
+from jupyter_dodas.options import GroupOptions, validate
+from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
 from jupyter_dodas.services.dask.link import DaskLink
 from jupyter_dodas.spec import ClusterSpec
@@ -21,7 +23,7 @@ _SCHEDULER: Final = "jupyter_dodas.services.dask.scheduler"
 _WORKER: Final = "jupyter_dodas.services.dask.worker"
 
 
-class DaskOptions(Options):
+class DaskOptions(CommonOptions):
     """What a Dask cluster can be asked for."""
 
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
@@ -29,7 +31,8 @@ class DaskOptions(Options):
     )
     spill: bool = Field(default=True, description="Let workers write results to disk when their memory runs short.")
     target: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = Field(
-        default=5.0, description="Seconds in which waiting work shall be done, where workers follow the work; smaller asks for more workers."
+        default=5.0,
+        description="Seconds in which workers that follow the work shall have done it; fewer seconds, more workers.",
     )
     ship: bool = Field(default=True, description="Send modules of the working directory to the workers with `client()`.")
 
@@ -40,11 +43,13 @@ class DaskService(Service):
     kind: ClassVar[str] = "dask"
     title: ClassVar[str] = "Dask"
     summary: ClassVar[str] = "Python functions, arrays and data frames on many workers."
-    Options: ClassVar[type[Options]] = DaskOptions
+    preload: ClassVar[tuple[str, ...]] = (_SCHEDULER, _WORKER)
+    Options: ClassVar[type[CommonOptions]] = DaskOptions
 
-    def roles(self, options: Options) -> tuple[Role, ...]:
+    def roles(self, options: CommonOptions) -> tuple[Role, ...]:
         """Return the scheduler and the workers, to be started together: a worker waits for its scheduler."""
-        _require_distributed()
+        if options.environment.python in (None, sys.executable):  # of another environment nothing is known here
+            _require("distributed")
         return (
             Role("scheduler", ports=("comm", "dashboard", "control"), step="Scheduler answers"),
             Role("worker", scaled=True, step="Workers register"),
@@ -53,34 +58,90 @@ class DaskService(Service):
     def instance(self, name: str, role: Role, group: GroupOptions, spec: ClusterSpec, site: Site) -> Instance:
         """Describe a scheduler or a worker.
 
-        A worker offers Dask resources, so that tasks can ask for a kind of it: its threads under the name of its group, and
-        ``GPU``: ``client.submit(train, resources={"gpu": 1})`` runs in the group ``gpu``.
+        A worker offers Dask resources, so that tasks can choose among groups: its threads under the name of its group, and its
+        GPUs as ``GPU``. ``client.submit(train, resources={"gpu": 1})`` runs in the group ``gpu``.
         """
         options = validate(DaskOptions, self.kind, spec.options)
-        where = options.environment
-        scheduler = role.name == "scheduler"
         endpoint = site.endpoints.get(name)
-        if scheduler:
-            assert endpoint is not None
-            arguments, variables = _scheduler(name, endpoint, options), {}
-        else:
-            own = _group_name(group, options)
-            arguments, variables = _worker(name, own, group, endpoint, site, options), _thread_limits(group, options)
+        if role.name == "scheduler":
+            assert endpoint is not None, "a scheduler has ports, so it has a place"
+            return Instance(
+                name=name,
+                cluster=spec.name,
+                role=role.name,
+                command=_scheduler(spec.name, endpoint, site, options),
+                endpoint=endpoint,
+            )
+        threads = options.threads or group.cores
         return Instance(
             name=name,
             cluster=spec.name,
             role=role.name,
-            group=None if scheduler else own,
-            command=("python", "-m", *arguments, "--secrets", str(site.secrets)),
-            preload=(_SCHEDULER, _WORKER),
-            variables={**variables, **where.variables},
+            group=_group(name),
+            command=_worker(name, threads, group, site, options),
+            variables={**_variables(threads, group), **options.environment.variables},
             endpoint=endpoint,
-            cores=1 if scheduler else group.cores,
-            memory=0 if scheduler else int(group.memory),
-            gpus=0 if scheduler else group.gpus,
-            python=where.python,
-            image=where.image,
-            folder=where.folder,
-            files=where.files,
-            credentials=where.credentials,
+            cores=group.cores,
+            memory=int(group.memory),
+            gpus=group.gpus,
         )
+
+    def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:
+        """Make a certificate authority, the one certificate it signs, and the key of the dashboard."""
+        _require("cryptography")
+        from jupyter_dodas.services.dask.certificates import issue
+
+        return issue(spec.name)
+
+    def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
+        """Connect to the scheduler's control channel."""
+        return DaskLink(site, changed)
+
+    def addresses(self, site: Site) -> Mapping[str, str]:
+        """Return where clients and browsers go, once the scheduler has a place."""
+        for endpoint in site.endpoints.values():
+            if {"comm", "dashboard"} <= endpoint.ports.keys():
+                return {"scheduler": f"tls://{endpoint['comm']}", "dashboard": f"http://{endpoint['dashboard']}"}
+        return {}
+
+
+def _require(library: str) -> None:
+    if find_spec(library) is None:
+        raise MissingSoftware(
+            f"Dask clusters need {library}, which is not installed",
+            cause="The bare jupyter-dodas comes without the libraries of any kind.",
+            remedy='Run: pip install "jupyter-dodas[dask]"',
+        )
+
+
+def _scheduler(cluster: str, endpoint: Endpoint, site: Site, options: DaskOptions) -> tuple[str, ...]:
+    ports = [f"--{port}={endpoint.ports[port]}" for port in ("comm", "dashboard", "control")]
+    return (
+        *("python", "-m", _SCHEDULER),
+        *(f"--cluster={cluster}", f"--host={endpoint.host}", *ports),
+        *(f"--secrets={site.secrets}", f"--target={options.target}"),
+    )
+
+
+def _worker(name: str, threads: int, group: GroupOptions, site: Site, options: DaskOptions) -> tuple[str, ...]:
+    own = site.endpoints.get(name)
+    offers = [f"--resource={_group(name)}={threads}", *([f"--resource=GPU={group.gpus}"] if group.gpus else [])]
+    return (
+        *("python", "-m", _WORKER),
+        *(f"--name={name}", f"--scheduler={DaskService().addresses(site)['scheduler']}"),
+        *([f"--host={own.host}"] if own else []),
+        *(f"--secrets={site.secrets}", f"--threads={threads}", f"--memory={int(group.memory)}", *offers),
+        *([] if options.spill else ["--no-spill"]),
+    )
+
+
+def _group(name: str) -> str:
+    """Tell the group from the name of an instance: ``gpu-3``."""
+    return name.rpartition("-")[0]
+
+
+def _variables(threads: int, group: GroupOptions) -> dict[str, str]:
+    """Keep numerical libraries from starting a thread for every core of the machine in every task, and give memory back."""
+    each = str(max(group.cores // threads, 1))
+    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {**dict.fromkeys(libraries, each), "MALLOC_TRIM_THRESHOLD_": "65536"}

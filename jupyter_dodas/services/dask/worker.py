@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import dask.config
 import distributed
-from distributed.comm import get_address_host
+from distributed.comm.addressing import get_address_host
 from distributed.utils import get_ip
 
 from jupyter_dodas.services.dask.process import LINGER, configure, run, scratch, warm
@@ -39,22 +39,21 @@ class Worker(distributed.Worker):
     def start_http_server(self, *args: Any, **kwargs: Any) -> None:
         """Serve nothing: what a worker's pages show, the scheduler's dashboard shows too, behind its lock."""
 
-    async def close(
+    async def close(  # type: ignore[override]  # as in distributed, whose worker has more arguments than its server
         self,
         timeout: float = LINGER,
-        executor_wait: bool = False,  # noqa: FBT001, FBT002 - as it is called by distributed
-        nanny: bool = True,  # noqa: FBT001, FBT002
+        executor_wait: bool = True,  # noqa: ARG002
+        nanny: bool = True,
         reason: str = "worker-close",
     ) -> str | None:
         """Close it; a task that still runs is left behind, and is run elsewhere."""
-        closed: str | None = await super().close(min(timeout, LINGER), executor_wait=False, nanny=nanny, reason=reason)
-        return closed
+        return await super().close(min(timeout, LINGER), executor_wait=False, nanny=nanny, reason=reason)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to end, or its scheduler is gone; return the exit code."""
     parser = ArgumentParser(description="A Dask worker of jupyter-dodas.")
-    parser.add_argument("--name", required=True, help="Of the instance, and of the worker for Dask.")
+    parser.add_argument("--name", required=True, help="Name of the instance, and of the worker for Dask.")
     parser.add_argument("--scheduler", required=True, help="Its address: tls://host:port.")
     parser.add_argument("--host", help="Address to listen on; by default the one that the scheduler is reached from.")
     parser.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
@@ -63,9 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resource", action="append", default=[], metavar="NAME=AMOUNT", help="What tasks can ask for.")
     parser.add_argument("--no-spill", action="store_true", help="Never write results to disk when memory is short.")
     arguments = parser.parse_args(argv)
-    configure(**{"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False} if arguments.no_spill else {})
-    if (here := str(Path.cwd())) not in sys.path:  # as `python -m` would have it
-        sys.path.insert(0, here)
+    configure({f"distributed.worker.memory.{way}": False for way in ("target", "spill")} if arguments.no_spill else {})
     return run(partial(_serve, arguments))
 
 
@@ -73,7 +70,7 @@ async def _serve(arguments: Namespace) -> int:
     worker = Worker(
         arguments.scheduler,
         name=arguments.name,
-        host=arguments.host or get_ip(get_address_host(arguments.scheduler)),
+        host=arguments.host or str(get_ip(get_address_host(arguments.scheduler))),  # type: ignore[no-untyped-call]
         nthreads=arguments.threads,
         memory_limit=arguments.memory,
         resources={name: float(amount) for name, _, amount in (item.partition("=") for item in arguments.resource)},
@@ -90,9 +87,9 @@ async def _serve(arguments: Namespace) -> int:
     except asyncio.CancelledError:
         # Its data goes to others, if there are any and it can be done quickly.
         logger.info("The worker was told to end")
-        with suppress(OSError, asyncio.TimeoutError):
+        with suppress(OSError):
             await asyncio.wait_for(worker.close_gracefully(reason="end"), LINGER)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         logger.error("No scheduler answers at %s", arguments.scheduler)  # noqa: TRY400 - where it waited tells nothing
         return 1
     except (OSError, RuntimeError):
@@ -105,7 +102,7 @@ async def _serve(arguments: Namespace) -> int:
 
 async def _outgrown(worker: Worker) -> bool:
     """Wait until the worker has closed, or has outgrown its memory: then it must go before the machine does."""
-    finished = asyncio.ensure_future(worker.finished())
+    finished = asyncio.ensure_future(worker.finished())  # type: ignore[no-untyped-call]
     fraction = dask.config.get("distributed.worker.memory.terminate")
     limit = fraction * worker.memory_manager.memory_limit if fraction and worker.memory_manager.memory_limit else float("inf")
     while not finished.done():

@@ -31,6 +31,7 @@ class ToyService(Service):
     kind: ClassVar[str] = "toy"
     title: ClassVar[str] = "Toy"
     summary: ClassVar[str] = "A hub with drones, to try things out."
+    preload: ClassVar[tuple[str, ...]] = ("dodas_toy.hub", "dodas_toy.drone")
     Options: ClassVar[type[options.Options]] = ToyOptions
 
     def roles(self, asked: options.Options) -> tuple[Role, ...]:
@@ -49,7 +50,6 @@ class ToyService(Service):
             cluster=spec.name,
             role=role.name,
             command=("python", "-m", f"dodas_toy.{role.name}", *arguments),
-            preload=("dodas_toy.hub", "dodas_toy.drone"),
             cores=group.cores if role.scaled else 1,
             memory=int(group.memory) if role.scaled else 0,
             grace=1.0,

@@ -1,0 +1,37 @@
+"""How clusters are shown to people: as text in a terminal, as HTML in a notebook, and while they start."""
+
+import time
+from collections.abc import Sequence
+
+from jupyter_dodas.display import html, text
+from jupyter_dodas.display.progress import progress
+from jupyter_dodas.display.view import MARKS, view
+from jupyter_dodas.spec import Phase, Record
+
+__all__ = ["Logs", "bundle_of_many", "bundle_of_one", "progress"]
+
+
+class Logs(dict[str, str]):
+    """Logs by instance, shown one after another."""
+
+    def __repr__(self) -> str:
+        return "\n\n".join(f"── {name} ──\n{said.rstrip() or '(nothing)'}" for name, said in self.items()) or "No logs."
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:  # noqa: FBT001 - the name and arguments are IPython's
+        printer.text(repr(self))  # type: ignore[attr-defined]
+
+
+def bundle_of_one(state: Record | str) -> dict[str, str]:
+    """Return the representations of one cluster; of one that is gone, only the name is known."""
+    if isinstance(state, str):
+        mark, sentence = MARKS[Phase.STOPPED], f"{state} has stopped"
+        return {"text/plain": text.line(mark, sentence), "text/html": html.line(mark, sentence)}
+    shown = view(state, time.time())
+    return {"text/plain": text.card(shown), "text/html": html.card(shown)}
+
+
+def bundle_of_many(states: Sequence[Record]) -> dict[str, str]:
+    """Return the representations of several clusters."""
+    now = time.time()
+    shown = [view(state, now) for state in states]
+    return {"text/plain": text.table(shown), "text/html": html.table(shown)}

@@ -1,0 +1,82 @@
+"""What the controller learns of a running cluster."""
+
+from pathlib import Path
+
+import pytest
+from dask_processes import Processes, eventually
+from dask_tasks import secede_and_wait, wait_for_file
+
+from jupyter_dodas.services.base import Report, Site
+from jupyter_dodas.services.dask.link import DaskLink
+
+pytestmark = pytest.mark.anyio
+
+EVERYBODY = {"scheduler", "worker-1", "worker-2"}
+
+
+async def test_everybody_answers_and_nothing_is_wanted(shared: Processes) -> None:
+    async with shared.link() as watched:
+        assert await watched.link.report() == Report()
+        report = await watched.until(lambda report: report.ready >= EVERYBODY)
+        assert (report.ready, report.busy, report.active) == (EVERYBODY, frozenset(), False)
+        assert watched.changes
+
+
+async def test_work_makes_workers_busy_and_wanted_until_it_is_done(shared: Processes, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with shared.link() as watched, shared.client(asynchronous=True) as client:
+        futures = client.map(wait_for_file, [str(gate)] * 40, range(40))
+        report = await watched.until(lambda report: len(report.busy) == 2)
+        assert (report.busy, report.active, report.last_active) == ({"worker-1", "worker-2"}, True, 0.0)
+        # 40 tasks of an unknown kind, half a second each as Dask guesses, in 5 seconds.
+        assert (await watched.until(lambda report: (report.wanted or 0) > 2)).wanted == 4
+        gate.touch()
+        assert await client.gather(futures) == list(range(40))
+        report = await watched.until(lambda report: not report.active)
+        assert report.busy == frozenset()
+        assert report.last_active is not None
+        assert report.last_active < 5
+        older = await watched.until(lambda now: now.last_active > report.last_active)
+        assert older.ready == report.ready
+
+
+async def test_results_in_memory_want_a_worker_but_are_no_activity(shared: Processes) -> None:
+    async with shared.link() as watched, shared.client(asynchronous=True) as client:
+        future = client.submit(bytes, 10_000)
+        await future
+        report = await watched.until(lambda report: not report.active and report.wanted == 1)
+        assert report.busy == frozenset()
+        future.release()
+        await watched.until(lambda report: report.wanted == 0)
+
+
+async def test_a_task_that_left_the_thread_pool_keeps_its_worker_busy(shared: Processes, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with shared.link() as watched, shared.client(asynchronous=True) as client:
+        future = client.submit(secede_and_wait, str(gate), workers="worker-2")
+        report = await watched.until(lambda report: report.busy == {"worker-2"})
+        assert report.active
+        gate.touch()
+        await future
+        await watched.until(lambda report: not report.busy)
+
+
+async def test_a_task_shorter_than_a_report_counts_as_activity(shared: Processes) -> None:
+    async with shared.link() as watched, shared.client(asynchronous=True) as client:
+        await watched.until(lambda report: report.ready >= EVERYBODY and not report.active)
+        for number in range(3):
+            await client.submit(abs, -number, pure=False)
+        report = await watched.until(lambda report: not report.active and report.last_active is not None)
+        assert report.last_active < 1.0
+
+
+async def test_a_link_finds_a_scheduler_that_gets_its_place_later(shared: Processes) -> None:
+    site = Site("higgs", {}, shared.site.secrets)
+    link = DaskLink(lambda: site, lambda: None)
+    try:
+        assert await link.report() == Report()
+        assert await link.drain(["worker-1"]) == ()
+        site = shared.site
+        await eventually(link.report, lambda report: "scheduler" in report.ready)
+    finally:
+        await link.close()
