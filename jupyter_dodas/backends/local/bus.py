@@ -21,6 +21,7 @@ EVERYTHING: Final = ""
 
 _LOOK: Final = 1.0
 _RETRY: Final = 0.05
+_SILENCE: Final = 5.0
 
 
 class Bus(Protocol):
@@ -75,14 +76,22 @@ class BusClient:
                 await asyncio.sleep(_RETRY)
                 continue
             try:
-                writer.write(b"+\n")
-                yield EVERYTHING  # of what was written before we listened
-                while line := await reader.readline():
+                writer.write(b"+\n")  # answered with an empty line, which is EVERYTHING, once nothing can be missed any more
+                while line := await _line(reader):
                     yield line.decode().strip()
             except ConnectionError:
                 pass
             finally:
                 writer.close()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """Read a line; after some silence an empty one, so that a hint that was lost costs no more than that."""
+    try:
+        async with asyncio.timeout(_SILENCE):
+            return await reader.readline()
+    except TimeoutError:
+        return b"\n"
 
 
 class BusServer:
@@ -122,6 +131,7 @@ class BusServer:
                 name = line.decode().strip()
                 if name == "+":
                     self._listeners.add(writer)
+                    writer.write(b"\n")
                     continue
                 for queue in self._queues:
                     queue.put_nowait(name)
