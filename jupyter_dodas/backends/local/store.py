@@ -7,10 +7,11 @@ files, so that the controller's writes and a user's never meet.
 import json
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,6 +23,9 @@ from jupyter_dodas.spec import FORMAT, LIVE, ClusterSpec, ClusterStatus, Phase, 
 
 __all__ = ["LocalStore"]
 
+_SETTLED: Final = 2.0
+"""Seconds after which a file that changes again has another stamp for certain."""
+
 ModelT = TypeVar("ModelT", ClusterSpec, ClusterStatus)
 
 
@@ -30,6 +34,8 @@ class LocalStore:
 
     def __init__(self, layout: Layout, bus: Bus) -> None:
         self._layout, self._bus = layout, bus
+        # What was read last, by name, with the stamps of its two files.
+        self._read: dict[str, tuple[tuple[int, ...], Record]] = {}
 
     async def create(self, spec: ClusterSpec) -> Record:
         """See `Store.create`."""
@@ -61,7 +67,10 @@ class LocalStore:
 
     async def list(self) -> Sequence[Record]:
         """See `Store.list`. A record that cannot be read is listed as failed, with the reason."""
-        return [record for name in self._names() if (record := self._look_or_explain(name)) is not None]
+        names = self._names()
+        self._read = {name: read for name, read in self._read.items() if name in names}
+        alive = self._layout.keeper_runs()
+        return [record for name in names if (record := self._look_or_explain(name, keeper_runs=alive)) is not None]
 
     def _names(self) -> tuple[str, ...]:
         try:
@@ -69,9 +78,9 @@ class LocalStore:
         except FileNotFoundError:
             return ()
 
-    def _look_or_explain(self, name: str) -> Record | None:
+    def _look_or_explain(self, name: str, *, keeper_runs: bool) -> Record | None:
         try:
-            return self._look(name)
+            return self._look(name, keeper_runs=keeper_runs)
         except NotFound:
             return None  # it ended meanwhile
         except DodasError as error:
@@ -81,24 +90,33 @@ class LocalStore:
             )
             return Record.model_construct(spec=spec, status=ClusterStatus(uid="", phase=Phase.FAILED, problem=problem))
 
-    def _look(self, name: str) -> Record:
+    def _look(self, name: str, *, keeper_runs: bool | None = None) -> Record:
         folder = self._layout.cluster(name)
+        paths = (folder / "spec.json", folder / "status.json")
         try:
-            spec = _read(folder / "spec.json", name, ClusterSpec)
-            status = _read(folder / "status.json", name, ClusterStatus)
+            stamp = tuple(number for path in paths for number in _stamp(path))
+            known = self._read.get(name)
+            if known is None or known[0] != stamp:
+                record = Record(spec=_read(paths[0], name, ClusterSpec), status=_read(paths[1], name, ClusterStatus))
+                known = (stamp, record)
+                # Clocks of file systems tick slowly and inodes are used again, so only an old stamp tells files apart.
+                if max(path.stat().st_mtime for path in paths) < time.time() - _SETTLED:
+                    self._read[name] = known
         except FileNotFoundError:
             if folder.is_dir() and not (folder / "spec.json").exists():
                 raise DamagedRecord(name, str(folder), "spec.json is missing") from None
             raise NotFound(name, self._names()) from None
-        return Record(spec=spec, status=self._truth(spec, status))
+        return self._truth(known[1], keeper_runs)
 
-    def _truth(self, spec: ClusterSpec, status: ClusterStatus) -> ClusterStatus:
+    def _truth(self, record: Record, keeper_runs: bool | None) -> Record:
         """Correct a status whose writer is dead: instances never outlive the keeper."""
-        host = spec.place.partition("/")[0]
-        here = host == self._layout.place.partition("/")[0]
-        if status.phase in LIVE and here and (spec.place != self._layout.place or not self._layout.keeper_runs()):
-            return status.model_copy(update={"phase": Phase.FAILED, "problem": keeper_died(spec.name), "instances": {}})
-        return status
+        spec, status = record.spec, record.status
+        if status.phase not in LIVE or _host(spec.place) != _host(self._layout.place):
+            return record
+        if spec.place == self._layout.place and (self._layout.keeper_runs() if keeper_runs is None else keeper_runs):
+            return record
+        failed = {"phase": Phase.FAILED, "problem": keeper_died(spec.name), "instances": {}}
+        return Record(spec=spec, status=status.model_copy(update=failed))
 
     async def change(self, spec: ClusterSpec) -> Record:
         """See `Store.change`."""
@@ -115,8 +133,8 @@ class LocalStore:
     def _check(self, found: Record, uid: str) -> None:
         if found.spec.uid != uid:
             raise NotFound(found.spec.name)
-        host = found.spec.place.partition("/")[0]
-        if host != self._layout.place.partition("/")[0]:
+        host = _host(found.spec.place)
+        if host != _host(self._layout.place):
             raise NotYours(
                 f"{found.spec.name!r} runs on {host}",
                 cause="The records are shared by your machines, the processes are not.",
@@ -204,6 +222,15 @@ def keeper_died(name: str) -> Problem:
         cause="The process that kept it ended, or the machine was restarted.",
         remedy=f"Start it again with `dodas restart {name}`, or dismiss it with `dodas stop {name}`.",
     )
+
+
+def _host(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _read(path: Path, name: str, model: type[ModelT]) -> ModelT:
