@@ -139,18 +139,20 @@ class Cluster:
         until = time.time() + hours * 3600
         await self._change(lambda spec: spec.model_copy(update={"keep_until": until}))
 
-    async def restart(self, *, timeout: float = 300) -> None:
+    async def restart(self, *, timeout: float = 300, follower: Follower | None = None) -> None:
         """End all that runs of it and start it again, with the options that it has; also after a failure.
 
         Parameters
         ----------
         timeout
             Seconds to wait until it is ready.
+        follower
+            Is shown each new state while waiting.
         """
         await self._change(
             lambda spec: spec.model_copy(update={"restarts": spec.restarts + 1, "intent": Intent.RUN}), failed_too=True
         )
-        await self.wait(timeout=timeout)
+        await self.wait(timeout=timeout, follower=follower)
 
     async def stop(self, *, timeout: float = 60) -> Receipt | None:
         """End it, and forget it: its name is free again. Returns what it took; None if it was gone.

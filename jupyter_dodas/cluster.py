@@ -55,9 +55,10 @@ class Cluster:
         """See `aio.Cluster.keep`."""
         blocking.run(self._inner.keep, hours=hours)
 
-    def restart(self, *, timeout: float = 300) -> None:
-        """See `aio.Cluster.restart`."""
-        blocking.run(self._inner.restart, timeout=timeout)
+    def restart(self, *, timeout: float = 300, follower: aio.Follower | None = None) -> None:
+        """See `aio.Cluster.restart`; shown as a launch is."""
+        with display.progress(follower, interrupted="it goes on by itself") as shown:
+            blocking.run(self._inner.restart, timeout=timeout, follower=shown)
 
     def stop(self, *, timeout: float = 60) -> Receipt | None:
         """See `aio.Cluster.stop`."""

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import os
 import secrets
 import signal
@@ -43,6 +44,8 @@ def main() -> int:
 async def platform(arguments: argparse.Namespace) -> None:
     """Start, serve, stop."""
     end_orderly_on_signals()
+    if arguments.demo:
+        adopt_orphans()
     session = f"up-{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="jupyter-dodas-") as folder:
         lab = Lab(Path(folder), session, isolated=arguments.demo)
@@ -60,8 +63,10 @@ async def platform(arguments: argparse.Namespace) -> None:
             await lab.stop()
             if not arguments.keep:
                 await asyncio.to_thread(stop_clusters, session)
-    if arguments.demo and not arguments.keep:
+    # With --keep its cluster goes on; with clusters of others the controller does, though the demo may have started it.
+    if arguments.demo and not dodas.list():
         await nothing_is_left(session)
+        say("Nothing of it runs any more.")
 
 
 def end_orderly_on_signals() -> None:
@@ -94,8 +99,8 @@ def announce(lab: Lab, *, keep: bool) -> None:
         lines.append("  sign in with the token or password of your Jupyter configuration")
     if "SSH_CONNECTION" in os.environ:
         lines.append(f"  from your own computer, first: ssh -N -L {lab.port}:127.0.0.1:{lab.port} {socket.gethostname()}")
-    lines.append("Ctrl-C stops it" + ("; its clusters go on." if keep else " and the clusters that were launched through it."))
     lines.append(f"  its log: {lab.log}")
+    lines.append("Ctrl-C stops it" + ("; its clusters go on." if keep else " and the clusters that were launched through it."))
     print("\n".join(lines), flush=True)
 
 
@@ -119,9 +124,24 @@ async def nothing_is_left(session: str) -> None:
     """
     deadline = time.monotonic() + GONE_WITHIN
     while left := processes_of(session):
+        reap_orphans()
         if time.monotonic() > deadline:
             raise DodasError(f"Processes of the demo are still there: {', '.join(left)}", remedy="End them with kill.")
         await asyncio.sleep(0.1)
+    reap_orphans()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what our descendants leave behind: in a container the first process may not be one that cares."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def reap_orphans() -> None:
+    """Let the adopted ones that have ended go."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def processes_of(session: str) -> list[str]:

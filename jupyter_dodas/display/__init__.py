@@ -17,9 +17,6 @@ class Logs(dict[str, str]):
     def __repr__(self) -> str:
         return "\n\n".join(f"── {name} ──\n{said.rstrip() or '(nothing)'}" for name, said in self.items()) or "No logs."
 
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:  # noqa: FBT001 - the name and arguments are IPython's
-        printer.text(repr(self))  # type: ignore[attr-defined]
-
 
 def bundle_of_one(state: Record | str) -> dict[str, str]:
     """Return the representations of one cluster; of one that is gone, only the name is known."""

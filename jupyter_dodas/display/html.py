@@ -1,5 +1,6 @@
-"""Clusters as HTML, for notebooks. Colours are the notebook's own, in every theme; words and shapes say the same without them."""
+"""Clusters as HTML, for notebooks: in the colours of the theme, with words and shapes that say the same without colours."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -9,11 +10,13 @@ from jupyter_dodas.spec import Condition, Problem
 
 __all__ = ["card", "line", "table"]
 
+_CODE: Final = re.compile("`([^`]+)`")
+
 _MOST_DRAWN: Final = 48
 """More workers than this are only counted."""
 
-# The variables are JupyterLab's. Elsewhere everything falls back on the colours of the text around it. Lab draws tables in outputs
-# with its own rules, which the classes here, being two, override.
+# The variables are JupyterLab's; elsewhere everything falls back on the colours of the text around it. Lab has rules of its own for
+# tables in outputs, which selectors of two classes override.
 _STYLE: Final = """<style>
 .dodas { --ink: var(--jp-ui-font-color1, inherit); --soft: var(--jp-ui-font-color2, inherit);
   --line: var(--jp-border-color2, rgba(128,128,128,.35)); --fill: var(--jp-layout-color1, transparent);
@@ -29,21 +32,25 @@ _STYLE: Final = """<style>
 .dodas .dodas-bad { color: var(--bad) } .dodas .dodas-quiet { color: var(--soft) }
 .dodas .dodas-facts { display: flex; gap: 3px 14px; flex-wrap: wrap; margin-top: 2px; color: var(--soft); font-size: 12px }
 .dodas .dodas-workers { display: flex; gap: 3px; flex-wrap: wrap; margin-top: 8px }
+.dodas .dodas-workers + .dodas-facts { margin-top: 6px }
 .dodas .dodas-workers i { width: 9px; height: 9px; border-radius: 2px; border: 1.5px solid var(--line); box-sizing: border-box }
 .dodas .dodas-workers i.ready { background: var(--good); border-color: var(--good) }
 .dodas .dodas-workers i.starting { border-color: var(--busy) }
 .dodas .dodas-workers i.draining, .dodas .dodas-workers i.ending { border-color: var(--soft); border-style: dotted }
 .dodas .dodas-workers i.waiting { border-color: var(--bad); border-radius: 50% }
 .dodas ol.dodas-steps { list-style: none; margin: 8px 0 0; padding: 0; font-size: 12px }
-.dodas ol.dodas-steps li { display: flex; gap: 8px; margin: 0; padding: 1px 0 } .dodas .dodas-now { font-weight: 600 }
+.dodas ol.dodas-steps li { display: flex; gap: 8px; margin: 0; padding: 1px 0 } .dodas .dodas-now .dodas-step { font-weight: 600 }
 .dodas .dodas-note { margin-top: 9px; padding: 1px 0 1px 10px; border-left: 3px solid var(--warn); font-size: 12px;
   white-space: pre-wrap; overflow-wrap: anywhere }
-.dodas .dodas-note.dodas-problem { border-color: var(--bad) } .dodas .dodas-note div + div { margin-top: 3px }
+.dodas .dodas-note.bad { border-color: var(--bad) } .dodas .dodas-note div + div { margin-top: 3px }
+.dodas .dodas-note .dodas-said, .dodas .dodas-note code { font: 11.5px/1.5 var(--jp-code-font-family, monospace); color: inherit;
+  background: none; padding: 0 }
 .dodas table.dodas-table { border-collapse: collapse; margin: 0; font-size: 13px }
 .dodas table.dodas-table th, .dodas table.dodas-table td { text-align: left; padding: 4px 22px 4px 0; border: 0;
   border-bottom: 1px solid var(--line); background: none; vertical-align: baseline; white-space: nowrap; max-width: none }
 .dodas table.dodas-table tr:last-child td { border-bottom: 0 } .dodas table.dodas-table tr, .dodas table.dodas-table tr:hover
   { background: none } .dodas table.dodas-table th { font-weight: 400; font-size: 12px; color: var(--soft) }
+.dodas table.dodas-table .dodas-name { font-size: 13px }
 .dodas table.dodas-table td:last-child { white-space: normal; color: var(--soft); font-size: 12px }
 </style>"""
 
@@ -56,7 +63,7 @@ def card(view: View) -> str:
         _facts(view.summary),
         _workers(view.members),
         _steps(view.steps),
-        f'<div class="dodas-note">{escape(view.note)}</div>' if view.note else "",
+        _note(view.note, view.mark.tone) if view.note else "",
         _problem(view.problem, view.mark.tone) if view.problem is not None else "",
     ]
     return _page(f'<div class="dodas-card" role="group" aria-label="{escape(view.name)}">{"".join(parts)}</div>')
@@ -120,12 +127,24 @@ def _steps(steps: Sequence[StepView]) -> str:
 def _step(step: StepView) -> str:
     now = "" if step.done else ' class="dodas-now"'
     return (
-        f"<li{now}>{_shape(step.mark)}<span>{escape(step.name)}</span>"
+        f'<li{now}>{_shape(step.mark)}<span class="dodas-step">{escape(step.name)}</span>'
         f'<span class="dodas-soft dodas-push">{escape(step.time)}</span></li>'
     )
 
 
+def _note(note: str, tone: Tone) -> str:
+    kind = "dodas-note" if tone is Tone.WARN else "dodas-facts"
+    return f'<div class="{kind}">{escape(note)}</div>'
+
+
 def _problem(problem: Problem, tone: Tone) -> str:
-    said = [f"<b>{escape(problem.message)}</b>", *map(escape, filter(None, (problem.cause, problem.remedy)))]
-    kind = "dodas-note dodas-problem" if tone is Tone.BAD else "dodas-note"
-    return f'<div class="{kind}">{"".join(f"<div>{text}</div>" for text in said)}</div>'
+    # A cause of several lines is what a process said.
+    cause = f'<div class="dodas-said">{escape(problem.cause)}</div>' if "\n" in problem.cause else _sentence(problem.cause)
+    said = f"<div><b>{escape(problem.message)}</b></div>{cause}{_sentence(problem.remedy)}"
+    return f'<div class="dodas-note {tone}">{said}</div>'
+
+
+def _sentence(text: str) -> str:
+    """Return a paragraph, with what stands between backticks as code."""
+    coded = _CODE.sub(r"<code>\1</code>", escape(text))
+    return f"<div>{coded}</div>" if text else ""

@@ -95,10 +95,10 @@ class View:
         """How big it is, and for how long it is up: ``2 of 4 workers``, ``2 cores``."""
         return (*self._size, f"up {self.up}") if self.up else self._size
 
-    @property
-    def sentence(self) -> str:
-        """Name and phase, and how big it is: ``higgs is ready: 2 workers, 2 cores``."""
-        return f"{self.name} {_IS[self.phase]}" + (f": {', '.join(self._size)}" if self._size else "")
+    def sentence(self, after: str = "") -> str:
+        """Name and phase, and how big it is: ``higgs is ready after 1.6 s: 2 workers, 2 cores``."""
+        said = f"{self.name} {_IS[self.phase]}" + (f" after {after}" if after else "")
+        return f"{said}: {', '.join(self._size)}" if self._size else said
 
     @property
     def _size(self) -> tuple[str, ...]:
@@ -152,6 +152,8 @@ def _workers(record: Record) -> str:
 
 def _facts(record: Record) -> tuple[str, ...]:
     status = record.status
+    if status.phase is Phase.FAILED:
+        return ()
     workers = [i for i in status.instances.values() if i.group is not None]
     cores, memory = sum(i.cores for i in workers), sum(i.memory for i in workers)
     adapt = record.spec.options.get("adapt")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from jupyter_dodas import options
+from jupyter_dodas.checks import Check
 from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.spec import ClusterSpec
 
@@ -180,6 +181,10 @@ class Service(ABC):
     def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:
         """Make the secrets of a new cluster, by file name."""
         return {}
+
+    def checks(self) -> Sequence[Check]:
+        """Judge this machine for `dodas doctor`: are libraries and programs of the kind there? Quick; starts nothing."""
+        return ()
 
     @abstractmethod
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:

@@ -94,7 +94,7 @@ def platform(environment: Mapping[str, str], folder: Path, *options: str) -> Ite
         try:
             assert process.stdout is not None
             said = ""
-            while "its log" not in said:
+            while "Ctrl-C" not in said:
                 line = process.stdout.readline()
                 assert line, f"script/up ended: {said}"
                 said += line

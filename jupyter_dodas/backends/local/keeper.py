@@ -198,7 +198,9 @@ class Keeper:
             return
         run["namespace"] = self._namespace
         instance = self._instances[run["name"]] = Instance(float(run["grace"]))
-        if run["modules"] and (key := self._prepare(run["modules"], run["python"], run["surroundings"])):
+        # A preloaded process does what ``python -m`` does, and nothing else.
+        if run["modules"] and run["command"][:2] == ["python", "-m"]:
+            key = self._prepare(run["modules"], run["python"], run["surroundings"])
             preloaded = self._preloaded[key]
             preloaded.waiting[run["name"]] = run
             preloaded.used = time.monotonic()

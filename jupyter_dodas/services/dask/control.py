@@ -67,22 +67,22 @@ class Control(SchedulerPlugin):
             await self._retirement.close()
             await asyncio.gather(*self._attending)
 
-    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """Note that a task moved. Called for every step of every task, so it does next to nothing."""
         if start == "processing":
             self._ended = monotonic()
         if self._timer is None:
             self._look_after(max(_SOON, self._said + _PAUSE - monotonic()))
 
-    def add_worker(self, scheduler: Scheduler, worker: str) -> None:  # noqa: ARG002
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         """Tell at once that a worker came."""
         self._look_after(0)
 
-    def remove_worker(self, scheduler: Scheduler, worker: str, **kwargs: Any) -> None:  # noqa: ARG002
+    def remove_worker(self, scheduler: Scheduler, worker: str, **kwargs: Any) -> None:
         """Tell at once that a worker went."""
         self._look_after(0)
 
-    def log_event(self, topic: str, msg: Any) -> None:  # noqa: ARG002
+    def log_event(self, topic: str, msg: Any) -> None:
         """Tell at once that a worker's status changed: it registers first, and runs a moment later."""
         if isinstance(msg, dict) and msg.get("action") == "worker-status-change":
             self._look_after(0)

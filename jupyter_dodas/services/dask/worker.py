@@ -16,6 +16,7 @@ from typing import Any, Final
 import dask.config
 import distributed
 from distributed.comm.addressing import get_address_host
+from distributed.core import Status
 from distributed.utils import get_ip
 
 from jupyter_dodas.services.dask.process import LINGER, configure, run, scratch, warm
@@ -42,7 +43,7 @@ class Worker(distributed.Worker):
     async def close(  # type: ignore[override]  # as in distributed, whose worker has more arguments than its server
         self,
         timeout: float = LINGER,
-        executor_wait: bool = True,  # noqa: ARG002
+        executor_wait: bool = True,
         nanny: bool = True,
         reason: str = "worker-close",
     ) -> str | None:
@@ -85,10 +86,10 @@ async def _serve(arguments: Namespace) -> int:
         if await _outgrown(worker):
             return _OUTGROWN
     except asyncio.CancelledError:
-        # Its data goes to others, if there are any and it can be done quickly.
         logger.info("The worker was told to end")
-        with suppress(OSError):
-            await asyncio.wait_for(worker.close_gracefully(reason="end"), LINGER)
+        if worker.status in (Status.running, Status.paused):  # its data goes to others, if there are any and it is done quickly
+            with suppress(OSError):
+                await asyncio.wait_for(worker.close_gracefully(reason="end"), LINGER)
     except TimeoutError:
         logger.error("No scheduler answers at %s", arguments.scheduler)  # noqa: TRY400 - where it waited tells nothing
         return 1

@@ -1,5 +1,6 @@
 """Clusters of processes: one that all tests share and none may hurt, and fresh ones."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     processes = Processes(tmp_path_factory.mktemp("shared"))
-    processes.start("scheduler", "worker-1", "worker-2")
-    yield processes
-    processes.stop()
+    try:
+        processes.start("scheduler", "worker-1", "worker-2")
+        asyncio.run(processes.complete())
+        yield processes
+    finally:
+        processes.stop()
 
 
 @pytest.fixture

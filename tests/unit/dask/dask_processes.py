@@ -1,16 +1,14 @@
 """Instances of one Dask cluster as processes, run as their service describes them, without any backend."""
 
-import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from distributed import Client
 
@@ -19,26 +17,7 @@ from jupyter_dodas.services.dask.link import DaskLink
 from jupyter_dodas.services.dask.security import security
 from jupyter_dodas.services.dask.service import DaskOptions, DaskService
 from jupyter_dodas.spec import ClusterSpec
-
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T], good: Callable[[T], object], within: float = 20) -> T:
-    """Look until it is good; on the deadline show what was seen last."""
-    deadline = time.monotonic() + within
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, f"after {within} s: {seen!r}"
-        time.sleep(0.01)
-    return seen
-
-
-async def eventually(look: Callable[[], Awaitable[T]], good: Callable[[T], object], within: float = 20) -> T:
-    """See `until`."""
-    deadline = time.monotonic() + within
-    while not good(seen := await look()):
-        assert time.monotonic() < deadline, f"after {within} s: {seen!r}"
-        await asyncio.sleep(0.01)
-    return seen
+from jupyter_dodas.testing.waiting import until
 
 
 class Processes:
@@ -93,6 +72,13 @@ class Processes:
         self.running[name].send_signal(number)
         return self.running.pop(name).wait(within)
 
+    async def ended(self, name: str, within: float = 10) -> int:
+        """Wait until a process has ended by itself, and return its exit code."""
+
+        code = await until(self.running[name].poll, within=within, meets=lambda code: code is not None)
+        assert code is not None
+        return code
+
     def stop(self) -> None:
         for process in self.running.values():
             process.kill()
@@ -101,7 +87,14 @@ class Processes:
         self.running.clear()
 
     def client(self, **settings: Any) -> Client:
-        return Client(self.addresses["scheduler"], security=security(self.site.secrets), set_as_default=False, **settings)
+        return Client(  # type: ignore[no-untyped-call]
+            self.addresses["scheduler"], security=security(self.site.secrets), set_as_default=False, **settings
+        )
+
+    async def complete(self) -> None:
+        """Wait until everybody who runs answers."""
+        async with self.link() as watched:
+            await watched.until(lambda report: report.ready == set(self.running))
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator["Watched"]:
@@ -123,7 +116,7 @@ class Watched:
         self.changes += 1
 
     async def until(self, good: Callable[[Report], object], within: float = 20) -> Report:
-        return await eventually(self.link.report, good, within)
+        return await until(self.link.report, within=within, meets=good)
 
 
 def free_ports(count: int) -> list[int]:

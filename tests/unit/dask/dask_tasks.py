@@ -18,7 +18,7 @@ def wait_for_file(path: str, number: int) -> int:
 
 def secede_and_wait(path: str) -> None:
     """Wait outside the worker's thread pool."""
-    secede()
+    secede()  # type: ignore[no-untyped-call]
     wait_for_file(path, 0)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dask_processes import Processes, until
+from dask_processes import Processes
 from dask_tasks import count_and_wait, touch
+
+from jupyter_dodas.testing.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +25,9 @@ async def test_data_moves_first_and_nothing_is_computed_again(fresh: Fresh, tmp_
         assert len(set((await client.has_what()).values())) == 2, "both workers hold something"
         assert await watched.link.drain(["worker-2"]) == ["worker-2"]
         await watched.until(lambda report: report.ready == {"scheduler", "worker-1"})
-        assert cluster.running["worker-2"].wait(5) == 0
+        assert await cluster.ended("worker-2") == 0
         assert await client.gather(futures) == list(range(20))
-        assert len(list(tmp_path.glob("*-*-*"))) == 20, "every task ran once"
+        assert begun(tmp_path) == 20, "every task ran once"
         assert await watched.link.drain(["worker-2"]) == ["worker-2"], "asking again is no error"
 
         assert await watched.link.drain(["worker-1"]) == [], "nobody could take the data of the last one"
@@ -34,7 +36,7 @@ async def test_data_moves_first_and_nothing_is_computed_again(fresh: Fresh, tmp_
         del futures
         await watched.until(lambda report: report.wanted == 0)
         assert await watched.link.drain(["worker-1"]) == ["worker-1"]
-        assert cluster.running["worker-1"].wait(5) == 0
+        assert await cluster.ended("worker-1") == 0
 
 
 async def test_a_busy_worker_finishes_what_it_runs_and_gives_the_rest_away(fresh: Fresh, tmp_path: Path) -> None:
@@ -43,16 +45,16 @@ async def test_a_busy_worker_finishes_what_it_runs_and_gives_the_rest_away(fresh
         # Named for worker-1, they are all sent to it at once.
         futures = client.map(count_and_wait, [str(tmp_path)] * 4, range(4), workers="worker-1", allow_other_workers=True)
         await watched.until(lambda report: report.busy == {"worker-1"})
-        await asyncio.to_thread(until, lambda: list(tmp_path.glob("*-*-*")), bool)
+        await until(lambda: begun(tmp_path) == 1, within=10)
         cluster.start("worker-2")
         await watched.until(lambda report: "worker-2" in report.ready)
         draining = asyncio.create_task(watched.link.drain(["worker-1"]))
-        await asyncio.to_thread(until, lambda: len(list(tmp_path.glob("*-*-*"))), lambda begun: begun == 2)
+        await until(lambda: begun(tmp_path) == 2, within=10)
         assert await draining == [], "it still runs one"
         (tmp_path / "gate").touch()
         assert await client.gather(futures) == list(range(4))
         assert await watched.link.drain(["worker-1"]) == ["worker-1"]
-        assert len(list(tmp_path.glob("*-*-*"))) == 4, "every task ran once"
+        assert begun(tmp_path) == 4, "every task ran once"
         assert await client.gather(futures) == list(range(4)), "and its results went to the other"
 
 
@@ -69,3 +71,8 @@ async def test_a_worker_that_nobody_asks_about_any_more_goes_back_to_work(fresh:
         assert await future == 1
         assert await later == 2
         assert time.monotonic() - began < 15
+
+
+def begun(folder: Path) -> int:
+    """How many runs of tasks were noted."""
+    return len(list(folder.glob("*-*-*")))

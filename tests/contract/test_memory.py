@@ -1,0 +1,37 @@
+"""The store and the runner without files or processes owe what all others owe."""
+
+import pytest
+
+from jupyter_dodas.backends.base import InstanceState, Runner, Running, Store
+from jupyter_dodas.services.base import Instance
+from jupyter_dodas.testing.memory import Act, MemoryRunner, MemoryStore
+from jupyter_dodas.testing.runners import Does, RunnerContract
+from jupyter_dodas.testing.stores import StoreContract
+
+ACTS = {
+    Does.STAY: Act("here\n"),
+    Does.RESIST: Act("here\n"),
+    Does.LEAVE: Act("first\nlast\n", Running(InstanceState.ENDED, "exit code 0", ok=True)),
+    Does.FAIL: Act("", Running(InstanceState.ENDED, "exit code 3")),
+    Does.WORK: Act("", Running(InstanceState.ENDED, "exit code 0", ok=True, cpu_seconds=0.5, peak_memory=2**24)),
+}
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.05])
+class TestMemoryRunner(RunnerContract):
+    @pytest.fixture
+    def clusters(self) -> tuple[str, str]:
+        return "higgs", "w"
+
+    @pytest.fixture
+    def runner(self, lag: float) -> Runner:
+        return MemoryRunner(lambda instance: ACTS[Does[instance.command[0]]], lag=lag)
+
+    def instance(self, cluster: str, name: str, does: Does) -> Instance:
+        return Instance(name, cluster, "hub", (does.name,))

@@ -1,0 +1,190 @@
+"""A place of its own for each test: folders, variables, and what runs for it. Whoever uses one leaves nothing behind."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_dodas.settings import load
+from jupyter_dodas.testing.waiting import blocking_until
+
+__all__ = ["ROOT", "TOY", "Place", "Process"]
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+TOY: Final = ROOT / "tests" / "toy"
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, told from a later one of the same number."""
+
+    pid: int
+    started: int
+    command: str
+
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        return _started(self.pid) == self.started
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it, if it is there."""
+        if self.alive():
+            os.kill(self.pid, number)
+
+
+class Place:
+    """A state root and a runtime folder, and everything that runs for them."""
+
+    def __init__(self) -> None:
+        # Short, since a socket's path has at most 107 bytes.
+        self.root = Path(tempfile.mkdtemp(prefix="dodas-"))
+        self.state, self.runtime = self.root / "state", self.root / "run"
+        self._launchers: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What leads a process to this place."""
+        paths = [str(TOY), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        return {
+            "DODAS_STATE": str(self.state),
+            "DODAS_RUNTIME": str(self.runtime),
+            "DODAS_CONFIG": str(self.root / "config.toml"),
+            "DODAS_LINGER": "0",
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        }
+
+    # -- what runs ----------------------------------------------------------------------------------------------------
+
+    def processes(self, does: Callable[[str], object] = bool) -> Sequence[Process]:
+        """Everything that runs for this place, of which the command line does something; this process is not counted."""
+        mark = f"DODAS_STATE={self.state}".encode()
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and int(folder.name) != os.getpid():
+                try:
+                    if mark not in (folder / "environ").read_bytes().split(b"\0"):
+                        continue
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                    name = (folder / "comm").read_text().strip()
+                except OSError:
+                    continue  # it has ended
+                started = _started(int(folder.name))
+                if started is not None and does(f"{name} {command}"):
+                    found.append(Process(int(folder.name), started, f"{name}: {command}"))
+        return found
+
+    def keeper(self) -> Process:
+        """The keeper, as soon as it runs."""
+        return self._one(_keeps)
+
+    def controller(self) -> Process:
+        """The controller, as soon as it runs."""
+        return self._one(lambda command: "-m jupyter_dodas.controller" in command)
+
+    def _one(self, does: Callable[[str], object]) -> Process:
+        return blocking_until(lambda: self.processes(does), within=10)[0]
+
+    def instances(self, cluster: str) -> Mapping[str, Process]:
+        """The guards of a cluster's instances, by name: each is the parent of one, and ends with it."""
+        found = {}
+        for name, view in self.ask(do="observe")["instances"].items():
+            started = _started(view["pid"]) if view["pid"] and view["exit"] is None else None
+            if name.startswith(f"{cluster}/") and started is not None:
+                found[name.partition("/")[2]] = Process(view["pid"], started, name)
+        return found
+
+    def children(self, of: Process) -> Sequence[Process]:
+        """The processes right below one."""
+        found = []
+        for task in Path(f"/proc/{of.pid}/task").glob("*/children"):
+            for pid in map(int, task.read_text().split()):
+                if (started := _started(pid)) is not None:
+                    found.append(Process(pid, started, ""))
+        return found
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """Ask the keeper."""
+        with socket.socket(socket.AF_UNIX) as keeper:
+            keeper.settimeout(10)
+            keeper.connect(str(self.runtime / "keeper.sock"))
+            keeper.sendall(json.dumps({"id": 0, **request}).encode() + b"\n")
+            with keeper.makefile("rb") as lines:
+                for line in lines:
+                    reply: dict[str, Any] = json.loads(line)
+                    if "id" in reply:
+                        return reply
+        raise ConnectionError("the keeper hung up")
+
+    def run(self, code: str, **variables: str) -> "subprocess.Popen[bytes]":
+        """Start a Python program of a user, as a kernel or a script; it gets the code's text, and is ended with the place."""
+        program = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, **self.variables, **variables},
+            cwd=self.root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self._launchers.append(program)
+        return program
+
+    def keep(self) -> None:
+        """Start a keeper without a controller, for tests that do what a controller does."""
+        idle = self.root / "idle"
+        idle.write_text("#!/bin/sh\nexec sleep 600\n")
+        idle.chmod(0o700)
+        settings = {"state": str(self.state), "linger": 600.0, "namespaces": load().namespaces}
+        subprocess.run(
+            [sys.executable, "-m", "jupyter_dodas.backends.local.keeper", self.runtime, idle, json.dumps(settings), ""],
+            env={**os.environ, **self.variables},
+            check=True,
+        )
+        blocking_until((self.runtime / "keeper.sock").exists, within=10)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def assert_deserted(self, within: float = 10) -> None:
+        """See that nothing runs any more, no lock is held and nobody listens."""
+        blocking_until(self.processes, within=within, meets=lambda left: not left)
+        for lock in self.runtime.glob("*.lock"):
+            with lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in self.runtime.glob("*.sock"):
+            with socket.socket(socket.AF_UNIX) as caller:
+                assert caller.connect_ex(str(path)) != 0, f"somebody listens on {path.name}"
+
+    def close(self) -> None:
+        """End what a test left running, see that everything ends, and remove the folders."""
+        for program in self._launchers:
+            program.kill()
+            program.communicate()
+        for process in self.processes(_keeps):
+            process.kill(signal.SIGTERM)
+        try:
+            self.assert_deserted()
+        finally:
+            for process in self.processes():
+                process.kill()
+            shutil.rmtree(self.root)
+
+
+def _keeps(command: str) -> bool:
+    return "keeper.main(" in command or "-m jupyter_dodas.backends.local.keeper" in command
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started, in ticks of the kernel; None if it has ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else int(fields[18])
