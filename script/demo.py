@@ -45,7 +45,8 @@ async def run(url: str, token: str, notebook: Path) -> None:
                     output = await execute(connection, source)
             except TimeoutError:
                 raise DodasError(f"The cell {title!r} did not end within {CELL_WITHIN:.0f} seconds") from None
-            print(f"{time.monotonic() - cell_began:6.1f} s", file=sys.stderr, flush=True)
+            finally:
+                print(f"{time.monotonic() - cell_began:6.1f} s", file=sys.stderr, flush=True)
             print(output.warnings, end="", file=sys.stderr, flush=True)
             if output.error:
                 raise DodasError(f"The cell {title!r} failed", cause=output.error)

@@ -140,7 +140,7 @@ class Place:
     def keep(self) -> None:
         """Start a keeper without a controller, for tests that do what a controller does."""
         idle = self.root / "idle"
-        idle.write_text("#!/bin/sh\nexec sleep 600\n")
+        idle.write_text("#!/bin/sh\nexec cat /proc/self/fd/$DODAS_ALIVE\n")
         idle.chmod(0o700)
         settings = {"state": str(self.state), "linger": 600.0, "namespaces": load().namespaces}
         subprocess.run(

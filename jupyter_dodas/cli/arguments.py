@@ -38,13 +38,17 @@ def _names(incomplete: str) -> list[tuple[str, str]]:
 
 
 def _instances(context: typer.Context, incomplete: str) -> list[str]:
-    name = context.params.get("name")
-    return [i for r in _records() if r.name == name for i in r.status.instances if i.startswith(incomplete)]
+    return [i for r in _meant(context) for i in r.status.instances if i.startswith(incomplete)]
 
 
 def _groups(context: typer.Context, incomplete: str) -> list[str]:
+    return sorted({g for r in _meant(context) for g in r.status.targets if g.startswith(incomplete)})
+
+
+def _meant(context: typer.Context) -> Sequence[Record]:
+    """Return the cluster that the command names; all of them while a half-typed command names none."""
     name = context.params.get("name")
-    return [g for r in _records() if r.name == name for g in r.status.targets if g.startswith(incomplete)]
+    return [record for record in _records() if name in (None, record.name)]
 
 
 def _records() -> Sequence[Record]:

@@ -67,7 +67,7 @@ def _command(kind: str) -> Any:
         record = run_shown(follow)
         if as_json:
             output.data(record)
-        else:
+        elif not (wait and output.both_are_seen()):
             output.text(cluster_line(record))
 
     common = inspect.signature(_common).parameters.values()

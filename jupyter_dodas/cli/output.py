@@ -11,7 +11,7 @@ from jupyter_dodas.errors import DodasError
 if TYPE_CHECKING:
     from jupyter_dodas.display.view import Tone
 
-__all__ = ["as_data", "data", "line", "paint", "problem", "say", "text"]
+__all__ = ["as_data", "both_are_seen", "data", "line", "paint", "problem", "say", "text"]
 
 
 def text(lines: str) -> None:
@@ -32,6 +32,11 @@ def line(value: Any) -> None:
 def say(sentence: str) -> None:
     """Tell people something that is not data."""
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def both_are_seen() -> bool:
+    """Whether stdout and stderr are terminals, so that what was told on one need not be told on the other."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def as_data(error: DodasError | None) -> dict[str, str] | None:

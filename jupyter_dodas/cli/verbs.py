@@ -116,7 +116,7 @@ def restart(name: Name, timeout: Timeout = 300, backend: Backend = None, as_json
     record = run_shown(again, interrupted="it goes on by itself")
     if as_json:
         output.data(record)
-    else:
+    elif not output.both_are_seen():
         output.text(showing.cluster_line(record))
 
 

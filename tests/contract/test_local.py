@@ -1,12 +1,7 @@
 """The local store on real files, and the local runner with a real keeper, with and without process namespaces."""
 
-import os
-import socket
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
 

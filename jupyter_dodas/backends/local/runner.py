@@ -36,6 +36,7 @@ class LocalRunner:
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ended: set[asyncio.Queue[str]] = set()
         self._writer: asyncio.StreamWriter | None = None
+        self._lost = False
         # Ports given out that nobody may listen on yet.
         self._ports: dict[str, tuple[int, ...]] = {}
 
@@ -55,24 +56,37 @@ class LocalRunner:
             self._writer.close()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = json.loads(line)
-            if "ended" in message:
-                for queue in self._ended:
-                    queue.put_nowait(_cluster_of(message["ended"]))
-            elif (reply := self._replies.pop(message["id"], None)) is not None and not reply.done():
-                reply.set_result(message)
-        for reply in self._replies.values():
-            reply.set_exception(_keeper_gone())
+        try:
+            while line := await reader.readline():
+                message = json.loads(line)
+                if "ended" in message:
+                    for queue in self._ended:
+                        queue.put_nowait(_cluster_of(message["ended"]))
+                elif (reply := self._replies.pop(message["id"], None)) is not None and not reply.done():
+                    reply.set_result(message)
+        except ConnectionError:
+            pass
+        finally:
+            self._lost = True
+            for reply in self._replies.values():
+                if not reply.done():
+                    reply.set_exception(_keeper_gone())
 
     async def _ask(self, **request: object) -> dict[str, Any]:
-        if self._writer is None:
+        if self._writer is None or self._lost:
             raise _keeper_gone()
         number = next(self._ids)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps({"id": number, **request}).encode() + b"\n")
-        await self._writer.drain()
-        answer: dict[str, Any] = await reply
+        try:
+            self._writer.write(json.dumps({"id": number, **request}).encode() + b"\n")
+            await self._writer.drain()
+            answer: dict[str, Any] = await reply
+        except ConnectionError as error:
+            raise _keeper_gone() from error
+        finally:
+            self._replies.pop(number, None)
+        if "error" in answer:
+            raise ValueError(f"the keeper does not understand {request['do']!r}: {answer['error']}")
         return answer
 
     @property
