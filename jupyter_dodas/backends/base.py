@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from jupyter_dodas.services.base import Endpoint, Instance
-from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
+from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
-__all__ = ["Backend", "InstanceState", "Runner", "Running", "Store"]
+__all__ = ["Backend", "InstanceState", "Runner", "Running", "Store", "lost"]
 
 
 class Store(Protocol):
@@ -175,3 +175,13 @@ class Backend(Protocol):
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Runner.logs`."""
         ...
+
+
+def lost(name: str) -> Problem:
+    """Say that a cluster ended because its runner did: what a store and a controller tell of it."""
+    return Problem(
+        code="keeper-died",
+        message=f"Everything of {name!r} has ended",
+        cause="The process that kept it ended, or the machine was restarted.",
+        remedy=f"Start it again with `dodas restart {name}`, or dismiss it with `dodas stop {name}`.",
+    )

@@ -11,7 +11,7 @@ from jupyter_dodas.backends import places
 from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.spec import Record
 
-__all__ = ["AsJson", "Backend", "Group", "Instance", "Name", "Names", "Timeout", "records", "whole"]
+__all__ = ["AsJson", "Backend", "Group", "Instance", "Name", "Names", "Timeout", "number", "records", "whole"]
 
 
 async def records(backend: str | None = None) -> Sequence[Record]:
@@ -31,6 +31,20 @@ def whole(what: str, given: str) -> int:
         return int(given)
     except ValueError:
         raise InvalidOption(f"{what}={given!r} will not do: a whole number is needed", remedy="Give a whole number.") from None
+
+
+def number(what: str, given: str) -> float:
+    """Return a number.
+
+    Raises
+    ------
+    InvalidOption
+        If it is none.
+    """
+    try:
+        return float(given)
+    except ValueError:
+        raise InvalidOption(f"{what}={given!r} will not do: a number is needed", remedy="Give a number.") from None
 
 
 def _names(incomplete: str) -> list[tuple[str, str]]:

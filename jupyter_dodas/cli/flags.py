@@ -119,12 +119,13 @@ class Flag:
 
 def flags(schema: Schema) -> tuple[Flag, ...]:
     """Return the command-line options for a JSON Schema."""
-    made: dict[str, Flag] = {}
-    for flag in _flags(schema, schema, ()):
+    made = list(_flags(schema, schema, ()))
+    names: dict[tuple[str, ...], str] = {}
+    for flag in sorted(made, key=lambda flag: len(flag.path)):
         # Of two fields of one name, the one further down has the names above it in front.
-        name = flag.name if flag.name not in made else f"--{'-'.join(flag.path).replace('_', '-')}"
-        made[name] = replace(flag, name=name)
-    return tuple(made.values())
+        long = f"--{'-'.join(flag.path).replace('_', '-')}"
+        names[flag.path] = long if flag.name in names.values() else flag.name
+    return tuple(replace(flag, name=names[flag.path]) for flag in made)
 
 
 def assemble(made: Sequence[Flag], given: Mapping[str, Any]) -> dict[str, Any]:

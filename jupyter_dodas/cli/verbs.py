@@ -8,7 +8,7 @@ import typer
 
 from jupyter_dodas import aio
 from jupyter_dodas.cli import output, showing
-from jupyter_dodas.cli.arguments import AsJson, Backend, Group, Name, Names, Timeout, records, whole
+from jupyter_dodas.cli.arguments import AsJson, Backend, Group, Name, Names, Timeout, number, records, whole
 from jupyter_dodas.cli.exits import exit_code
 from jupyter_dodas.cli.launching import run_shown
 from jupyter_dodas.cli.output import as_data
@@ -71,12 +71,13 @@ def adapt(
 
 def keep(
     name: Name,
-    hours: Annotated[float, typer.Option("--hours", help="For how long, from now.")] = 1.0,
+    hours: Annotated[str, typer.Option("--hours", metavar="NUMBER", help="For how long, from now.")] = "1",
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
     """Do not stop a cluster for idleness for some hours."""
-    _change(name, backend, lambda it: it.keep(hours=hours), showing.kept, as_json=as_json)
+    span = number("hours", hours)
+    _change(name, backend, lambda it: it.keep(hours=span), showing.kept, as_json=as_json)
 
 
 def _of(group: str) -> str:

@@ -1,25 +1,28 @@
 """Reconcile: look at one cluster, decide, write what is, act. It can be killed anywhere and simply done again."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Final
 
 from jupyter_dodas import limits
-from jupyter_dodas.backends.base import Runner, Store
-from jupyter_dodas.controller import accounting
+from jupyter_dodas.backends.base import Runner, Store, lost
+from jupyter_dodas.controller import accounting, problems
+from jupyter_dodas.controller.admission import admit, taken, targets
 from jupyter_dodas.controller.idle import idleness
 from jupyter_dodas.controller.links import Links
 from jupyter_dodas.controller.look import Facts, Look, look, seen
 from jupyter_dodas.controller.plan import Plan, Shrink, plan
-from jupyter_dodas.controller.scale import Patience, shares
+from jupyter_dodas.controller.scale import Patience
 from jupyter_dodas.controller.steps import Durations, steps
 from jupyter_dodas.controller.table import STEPS, Do, Seen, Wanted, wanted
-from jupyter_dodas.errors import DodasError, MissingSoftware, NotFound, QuotaExceeded, UnknownKind
+from jupyter_dodas.errors import DodasError, InvalidOption, MissingSoftware, NotFound, UnknownKind
 from jupyter_dodas.options import Options, validate
-from jupyter_dodas.services.base import Instance, Service, Site
-from jupyter_dodas.settings import Settings
+from jupyter_dodas.services.base import Instance, Role, Service, Site
+from jupyter_dodas.settings import Limits, Settings
 from jupyter_dodas.spec import (
     ClusterStatus,
     Condition,
@@ -39,13 +42,6 @@ _HISTORY: Final = 50
 _LOG_LINES: Final = 15
 
 
-@dataclass
-class _Memory:
-    """What is worth keeping of a cluster between two looks; losing it costs a little patience, nothing else."""
-
-    patience: Patience = field(default_factory=Patience)
-
-
 @dataclass(frozen=True)
 class _Case:
     """One cluster, as it is dealt with now."""
@@ -57,6 +53,7 @@ class _Case:
     look: Look
     seen: Seen
     wanted: Wanted
+    asked: limits.Share
     targets: Mapping[str, int]
     shrink: Mapping[str, Shrink]
     others: Sequence[Record]
@@ -85,7 +82,10 @@ class Reconciler:
         self._store, self._runner, self._services, self._settings = store, runner, services, settings
         self._enqueue, self._clock = enqueue, clock
         self._links = Links(runner, enqueue)
-        self._memory: dict[str, _Memory] = {}
+        # By uid. Losing it costs a little patience, nothing else.
+        self._patience: dict[str, Patience] = {}
+        # Within limits, one cluster at a time: what it is given must be written before the next one looks at what is left.
+        self._turn = asyncio.Lock() if settings.limits != Limits() else nullcontext()
         self._durations: Durations | None = None
 
     async def close(self) -> None:
@@ -94,14 +94,21 @@ class Reconciler:
 
     async def reconcile(self, name: str) -> float | None:
         """Deal with one cluster. Returns the seconds after which to look again, if nothing happens before."""
+        async with self._turn:
+            return await self._reconcile(name)
+
+    async def _reconcile(self, name: str) -> float | None:
         try:
             record = await self._store.get(name)
         except NotFound:
             return await self._clear_away(name)
         try:
-            case = await self._case(record)
-        except (UnknownKind, MissingSoftware) as error:
+            service = self._services(record.spec.kind)
+            options = validate(service.Options, record.spec.kind, record.spec.options)
+            roles = service.roles(options)
+        except (UnknownKind, MissingSoftware, InvalidOption) as error:
             return await self._fail(record, error)
+        case = await self._case(record, service, options, roles)
         step = STEPS[case.wanted, case.seen]
         if step.do == (Do.REMOVE,):
             await self._remove(case)
@@ -113,7 +120,7 @@ class Reconciler:
         )
         if Do.RUN in step.do:
             return await self._run(case, status, step.phase)
-        problem = status.problem if case.wanted is Wanted.FAIL else await self._problem(case)
+        problem = await self._explain(case) if Do.EXPLAIN in step.do else status.problem if case.wanted is Wanted.FAIL else None
         status = self._enter(status, step.phase).model_copy(update={"problem": problem, "stops_at": None})
         if Do.END in step.do:
             return await self._end_all(case, status)
@@ -125,78 +132,38 @@ class Reconciler:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def _case(self, record: Record) -> _Case:
-        service = self._services(record.spec.kind)
-        options = validate(service.Options, record.spec.kind, record.spec.options)
+    async def _case(self, record: Record, service: Service, options: Options, roles: tuple[Role, ...]) -> _Case:
         running = await self._runner.observe(record.name)
         if running and record.spec.intent is Intent.RUN:
             await self._links.open(record, service)
-        others = [other for other in await self._store.list() if other.name != record.name]
+        # Whom else there is matters only where something is limited.
+        everybody = await self._store.list() if self._settings.limits != Limits() else ()
+        others = [other for other in everybody if other.name != record.name]
         now = self._clock()
         facts = Facts(
             status=record.status,
             running=running,
             report=await self._links.report(record.name),
-            roles=service.roles(options),
+            roles=roles,
             groups=options.all_groups(),
             epoch=self._runner.epoch,
             now=now,
         )
         looked = look(facts)
-        targets, shrink = self._targets(record, facts)
+        sizes, shrink = targets(facts, self._patience.setdefault(record.spec.uid, Patience()))
         what = wanted(record.spec, record.status, now, self._settings.keep_failed)
-        found = seen(facts, looked.instances, targets)
+        found = seen(facts, looked.instances, sizes)
+        asked = limits.least(facts.groups.values())
         if found is Seen.ABSENT and what is Wanted.RUN:
-            found = self._admit(record, options, others)
-        return _Case(record, service, options, facts, looked, found, what, targets, shrink, others)
-
-    def _targets(self, record: Record, facts: Facts) -> tuple[Mapping[str, int], Mapping[str, Shrink]]:
-        """How many workers each group is to have, and whom a smaller number may take."""
-        memory = self._memory.setdefault(record.spec.uid, _Memory())
-        targets, shrink = shares(facts.groups, facts.report.wanted), {}
-        for group, options in facts.groups.items():
-            shrink[group] = Shrink.ANY
-            if options.adapt is None:
-                continue
-            fewest, most = options.bounds()
-            current = record.status.targets.get(group, fewest)
-            if facts.report.wanted is None and facts.status.ready_at is not None:
-                targets[group] = max(fewest, min(most, current))  # nobody to ask: leave it as it is
-            elif fewest <= current <= most:
-                targets[group] = memory.patience.target(group, current, targets[group], facts.now)
-                shrink[group] = Shrink.IDLE_ONLY
-        return targets, shrink
-
-    def _admit(self, record: Record, options: Options, others: Sequence[Record]) -> Seen:
-        """Whether a cluster of which nothing runs may start now."""
-        asked = limits.least(options.all_groups().values())
-        if limits.never(self._settings.limits, asked):
-            return Seen.BARRED
-        if limits.missing(self._settings.limits, self._taken(others), asked) or self._someone_before(record, others):
-            return Seen.QUEUED
-        return Seen.ABSENT
-
-    def _taken(self, others: Sequence[Record]) -> limits.Share:
-        return sum((limits.held(other.status) for other in others), limits.NOTHING)
-
-    def _someone_before(self, record: Record, others: Sequence[Record]) -> bool:
-        """Whether somebody waits for longer; small requests do not starve large ones."""
-        if self._settings.limits == type(self._settings.limits)():
-            return False
-        own = (record.spec.created, record.name)
-        return any(
-            other.status.phase is Phase.PENDING and other.spec.intent is Intent.RUN and (other.spec.created, other.name) < own
-            for other in others
-        )
+            found = admit(record, asked, others, self._settings.limits)
+        return _Case(record, service, options, facts, looked, found, what, asked, sizes, shrink, others)
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
     async def _run(self, case: _Case, status: ClusterStatus, phase: Phase) -> float | None:
         facts, record = case.facts, case.record
         drained = self._links.drained(record.name)
-        planned = plan(
-            facts, case.look.instances, case.targets, case.shrink, drained, self._settings.limits, self._taken(case.others)
-        )
+        planned = plan(facts, case.look.instances, case.targets, case.shrink, drained, self._settings.limits, taken(case.others))
         planned = await self._place(case, planned)
         now = facts.now
         idle = idleness(
@@ -214,7 +181,7 @@ class Reconciler:
                 "instances": planned.instances,
                 "targets": dict(case.targets),
                 "epoch": facts.epoch,
-                "problem": _short(planned) or (_wound(case) if phase is Phase.DEGRADED else None),
+                "problem": self._trouble(case, planned, phase),
                 "ready_at": status.ready_at or (now if up else None),
                 "idle_since": idle.since if up else None,
                 "stops_at": idle.stops_at if up else None,
@@ -318,7 +285,7 @@ class Reconciler:
         )
         await self._write(record, self._enter(fresh, Phase.PENDING))
         await self._forget(case)
-        self._memory.pop(record.spec.uid, None)
+        self._patience.pop(record.spec.uid, None)
         return 0.0
 
     async def _remove(self, case: _Case) -> None:
@@ -330,7 +297,7 @@ class Reconciler:
         await self._store.account(receipt)
         (await self._seen_before()).add(receipt)
         await self._store.remove(record.name, record.spec.uid)
-        self._memory.pop(record.spec.uid, None)
+        self._patience.pop(record.spec.uid, None)
         _log.info("%s has ended: %.0f core-seconds", record.name, receipt.core_seconds, extra={"cluster": record.name})
         self._wake_waiting(case.others)
 
@@ -349,7 +316,7 @@ class Reconciler:
             await self._store.remove(record.name, record.spec.uid)
             return await self._clear_away(record.name)
         status = self._enter(record.status, Phase.FAILED)
-        await self._write(record, status.model_copy(update={"problem": _as_problem(error)}))
+        await self._write(record, status.model_copy(update={"problem": problems.as_problem(error)}))
         return None
 
     def _wake_waiting(self, others: Sequence[Record]) -> None:
@@ -372,43 +339,24 @@ class Reconciler:
             _log.info("%s is %s", record.name, status.phase, extra={"cluster": record.name})
         await self._store.report(record.name, status)
 
-    async def _problem(self, case: _Case) -> Problem | None:
-        """Why a cluster waits or fails."""
-        name = case.record.name
-        asked = limits.least(case.options.all_groups().values())
-        match case.seen:
-            case Seen.QUEUED:
-                over = limits.missing(self._settings.limits, self._taken(case.others), asked)
-                return Problem(
-                    code="queued",
-                    message=f"{name!r} waits for room: " + (_amounts(over) or "others asked before"),
-                    cause="Your other clusters use the rest of the limits.",
-                    remedy="It starts by itself once others end; `dodas quota` shows what is used.",
-                )
-            case Seen.BARRED:
-                barred = limits.never(self._settings.limits, asked)
-                return _as_problem(QuotaExceeded(barred[0], str(barred[1]), str(barred[2]))) if barred else None
-            case Seen.LOST:
-                return Problem(
-                    code="keeper-died",
-                    message=f"Everything of {name!r} has ended",
-                    cause="The process that kept it ended, or the machine was restarted.",
-                    remedy=f"Start it again with `dodas restart {name}`, or dismiss it with `dodas stop {name}`.",
-                )
-            case Seen.BROKEN:
-                return await self._broken(case)
-        return None
+    def _trouble(self, case: _Case, planned: Plan, phase: Phase) -> Problem | None:
+        """Say what is not as it should be with a cluster that runs."""
+        if planned.short:
+            return problems.short(planned.short)
+        return problems.wound(case.record.name, case.look.instances) if phase is Phase.DEGRADED else None
 
-    async def _broken(self, case: _Case) -> Problem:
-        name, worst = max(case.look.instances.items(), key=lambda item: item[1].failures)
-        logs = await self._runner.logs(case.record.name, name, lines=_LOG_LINES)
-        said = logs.get(name, "").strip()
-        return Problem(
-            code="launch-failed" if case.record.status.ready_at is None else "cluster-failed",
-            message=f"{name} of {case.record.name!r} does not come up: {worst.last_exit} {worst.failures} times in a row",
-            cause=f"It said last:\n{said}" if said else "It said nothing.",
-            remedy=f"`dodas logs {case.record.name}` shows more; then `dodas restart {case.record.name}`.",
-        )
+    async def _explain(self, case: _Case) -> Problem | None:
+        """Say why a cluster waits or fails."""
+        name, bounds = case.record.name, self._settings.limits
+        if case.seen is Seen.QUEUED:
+            return problems.queued(name, limits.missing(bounds, taken(case.others), case.asked))
+        if case.seen is Seen.BARRED and (over := limits.never(bounds, case.asked)):
+            return problems.barred(*over)
+        if case.seen is Seen.LOST:
+            return lost(name)
+        instance, worst = max(case.look.instances.items(), key=lambda item: item[1].failures)
+        logs = await self._runner.logs(name, instance, lines=_LOG_LINES)
+        return problems.broken(name, instance, worst, logs.get(instance, ""), was_ready=case.record.status.ready_at is not None)
 
     async def _seen_before(self) -> Durations:
         if self._durations is None:
@@ -422,45 +370,12 @@ class Reconciler:
             due.append(case.facts.now)
         if status.phase is Phase.STARTING or any(i.condition is Condition.STARTING for i in status.instances.values()):
             due.append(case.facts.now + 5.0)  # for those who never answer
-        if (memory := self._memory.get(case.record.spec.uid)) is not None:
-            due.append(memory.patience.look_at())
+        if (patience := self._patience.get(case.record.spec.uid)) is not None:
+            due.append(patience.look_at())
         known = [at for at in due if at is not None]
         return max(0.02, min(known) - self._clock()) if known else None
-
-
-def _short(planned: Plan) -> Problem | None:
-    if not planned.short:
-        return None
-    return Problem(
-        code="limited",
-        message=f"{planned.short} more workers wait for room",
-        cause="Your limits are used up.",
-        remedy="They start by themselves once others end; `dodas quota` shows what is used.",
-    )
-
-
-def _wound(case: _Case) -> Problem | None:
-    """What is missing of a cluster that was complete."""
-    down = {name: i for name, i in case.look.instances.items() if i.condition is Condition.WAITING or i.failures}
-    if not down:
-        return None
-    name, worst = max(down.items(), key=lambda item: item[1].failures)
-    return Problem(
-        code="instance-died",
-        message=f"{name} ended ({worst.last_exit}) and is started again",
-        cause=f"It ended {worst.failures} times in a row." if worst.failures > 1 else "",
-        remedy=f"`dodas logs {case.record.name}` shows what it said." if worst.failures > 1 else "",
-    )
 
 
 def _most_cores(usage: Usage, planned: Plan) -> Usage:
     cores = sum(instance.cores for instance in planned.instances.values())
     return usage if cores <= usage.cores else usage.model_copy(update={"cores": cores})
-
-
-def _as_problem(error: DodasError) -> Problem:
-    return Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
-
-
-def _amounts(over: Mapping[str, int]) -> str:
-    return ", ".join(f"{amount / 2**30:.1f} GiB" if name == "memory" else f"{amount} {name}" for name, amount in over.items())

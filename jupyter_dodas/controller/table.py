@@ -51,8 +51,8 @@ class Do(Enum):
     """Start what is missing, drain and end what is too much."""
     END = auto()
     """End every instance."""
-    GIVE_UP = auto()
-    """Note why it failed, so that nothing broken is started for ever."""
+    EXPLAIN = auto()
+    """Note why it waits or has failed."""
     RESET = auto()
     """Forget what went before, and start again."""
     REMOVE = auto()
@@ -69,13 +69,13 @@ class Step:
 
 STEPS: Final[Mapping[tuple[Wanted, Seen], Step]] = {
     (Wanted.RUN, Seen.ABSENT): Step(Phase.STARTING, (Do.RUN,)),
-    (Wanted.RUN, Seen.QUEUED): Step(Phase.PENDING),
-    (Wanted.RUN, Seen.BARRED): Step(Phase.FAILED, (Do.GIVE_UP, Do.END)),
+    (Wanted.RUN, Seen.QUEUED): Step(Phase.PENDING, (Do.EXPLAIN,)),
+    (Wanted.RUN, Seen.BARRED): Step(Phase.FAILED, (Do.EXPLAIN, Do.END)),
     (Wanted.RUN, Seen.PARTIAL): Step(Phase.STARTING, (Do.RUN,)),
     (Wanted.RUN, Seen.READY): Step(Phase.READY, (Do.RUN,)),
     (Wanted.RUN, Seen.HURT): Step(Phase.DEGRADED, (Do.RUN,)),
-    (Wanted.RUN, Seen.BROKEN): Step(Phase.FAILED, (Do.GIVE_UP, Do.END)),
-    (Wanted.RUN, Seen.LOST): Step(Phase.FAILED, (Do.GIVE_UP, Do.END)),
+    (Wanted.RUN, Seen.BROKEN): Step(Phase.FAILED, (Do.EXPLAIN, Do.END)),
+    (Wanted.RUN, Seen.LOST): Step(Phase.FAILED, (Do.EXPLAIN, Do.END)),
     (Wanted.RESTART, Seen.ABSENT): Step(Phase.STARTING, (Do.RESET,)),
     (Wanted.RESTART, Seen.QUEUED): Step(Phase.PENDING, (Do.RESET,)),
     (Wanted.RESTART, Seen.BARRED): Step(Phase.PENDING, (Do.RESET,)),

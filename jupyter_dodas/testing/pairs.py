@@ -119,7 +119,7 @@ class PairContract:
         async with await self.launch(workers=1) as second:
             await self.use(second)
             assert await first.phase() is Phase.STOPPED
-            assert await first.stop() is None
+            assert await first.stop() == receipt
             assert await second.phase() is Phase.READY
 
 

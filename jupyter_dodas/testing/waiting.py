@@ -33,7 +33,7 @@ async def until(look: Callable[[], Awaitable[T] | T], *, within: float, meets: C
     deadline = time.monotonic() + within
     while True:
         found = look()
-        answer = await found if inspect.isawaitable(found) else cast(T, found)
+        answer = await found if inspect.isawaitable(found) else cast("T", found)
         if meets(answer):
             return answer
         _give_up_after(deadline, within, answer)

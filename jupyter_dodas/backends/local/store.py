@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from jupyter_dodas.backends.base import lost
 from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.bus import Bus
 from jupyter_dodas.backends.local.layout import Layout, write_atomically
@@ -115,7 +116,7 @@ class LocalStore:
             return record
         if spec.place == self._layout.place and (self._layout.keeper_runs() if keeper_runs is None else keeper_runs):
             return record
-        failed = {"phase": Phase.FAILED, "problem": keeper_died(spec.name), "instances": {}}
+        failed = {"phase": Phase.FAILED, "problem": lost(spec.name), "instances": {}}
         return Record(spec=spec, status=status.model_copy(update=failed))
 
     async def change(self, spec: ClusterSpec) -> Record:
@@ -170,9 +171,13 @@ class LocalStore:
     async def keep_secrets(self, name: str, secrets: Mapping[str, bytes]) -> None:
         """See `Store.keep_secrets`."""
         folder = self.secrets_folder(name)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        made = folder.with_name(".secrets")
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(mode=0o700)
         for file, data in secrets.items():
-            write_atomically(folder / file, data)
+            write_atomically(made / file, data)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)  # all of them or none
 
     async def secrets(self, name: str) -> Mapping[str, bytes]:
         """See `Store.secrets`."""
@@ -212,16 +217,6 @@ class LocalStore:
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """See `Store.watch`."""
         return self._bus.subscribe()
-
-
-def keeper_died(name: str) -> Problem:
-    """Why a cluster has failed whose keeper is gone."""
-    return Problem(
-        code="keeper-died",
-        message=f"Everything of {name!r} has ended",
-        cause="The process that kept it ended, or the machine was restarted.",
-        remedy=f"Start it again with `dodas restart {name}`, or dismiss it with `dodas stop {name}`.",
-    )
 
 
 def _host(place: str) -> str:

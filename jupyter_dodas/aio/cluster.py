@@ -1,24 +1,19 @@
-"""The asynchronous face: launch clusters, find them, hold them. All logic of the faces is here; `cluster` wraps it."""
+"""A cluster as its user holds it."""
 
 import asyncio
-import getpass
-import sys
 import time
-import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
-from anyio import CancelScope
 from pydantic import JsonValue
 
-from jupyter_dodas import blocking, limits, registry, settings
-from jupyter_dodas.backends import places
+from jupyter_dodas import blocking, registry
+from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.backends.base import Backend
 from jupyter_dodas.errors import (
-    AlreadyExists,
     ClusterFailed,
     DamagedRecord,
     InvalidOption,
@@ -26,22 +21,19 @@ from jupyter_dodas.errors import (
     NewerRecord,
     NotFound,
     NotSupported,
-    QuotaExceeded,
     StaleGeneration,
     TimedOut,
     UnknownOption,
 )
-from jupyter_dodas.options import Options, validate
-from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record, check_name
+from jupyter_dodas.options import validate
+from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record
 
-__all__ = ["Cluster", "Connection", "Follower", "connect", "kinds", "launch", "list", "quota"]
+__all__ = ["Cluster", "Connection", "Follower"]
 
 Follower: TypeAlias = Callable[[Record], None]
 """Is shown each new state of a cluster that somebody waits for."""
 
 _ATTEMPTS: Final = 5
-_list = list
-"""The builtin, in a module whose public `list` is that of clusters."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +147,7 @@ class Cluster:
         await self.wait(timeout=timeout, follower=follower)
 
     async def stop(self, *, timeout: float = 60) -> Receipt | None:
-        """End it, and forget it: its name is free again. Returns what it took; None if it was gone.
+        """End it, and forget it: its name is free again. Returns what it took, also if it had ended before; None if nobody knows.
 
         Parameters
         ----------
@@ -164,13 +156,15 @@ class Cluster:
         """
         try:
             await self._change(lambda spec: spec.model_copy(update={"intent": Intent.STOP}), failed_too=True)
+            async with self._deadline(timeout, "be gone"), aclosing(self.follow()) as states:
+                async for _ in states:
+                    pass
+        except NotFound:
+            pass  # it was gone, or went between two looks
         except (DamagedRecord, NewerRecord):
             await self._backend.store.remove(self.name, "")
             await self._backend.wake(self.name)  # nothing may run without a record
             return None
-        async with self._deadline(timeout, "be gone"), aclosing(self.follow()) as states:
-            async for _ in states:
-                pass
         receipts = await self._backend.store.receipts()
         return next((receipt for receipt in reversed(receipts) if receipt.uid == self._uid), None)
 
@@ -285,8 +279,8 @@ class Cluster:
                 options["groups"] = {**groups, group: {**groups[group], **change}}
             else:
                 raise UnknownOption(group, f"{self.name!r}", ["worker", *groups])
-            checked = _checked(spec.kind, options)
-            return spec.model_copy(update={"options": checked.model_dump(mode="json")})
+            valid = checked(spec.kind, options)
+            return spec.model_copy(update={"options": valid.model_dump(mode="json")})
 
         await self._change(change_it)
 
@@ -325,152 +319,6 @@ class _Deadline:
                 cause="It goes on by itself; only the waiting has ended.",
                 remedy=f"`dodas show {self._name}` tells where it is.",
             ) from error
-
-
-async def launch(
-    kind: str,
-    *,
-    name: str | None = None,
-    backend: str | None = None,
-    wait: bool = True,
-    timeout: float = 300,
-    follower: Follower | None = None,
-    **options: Any,
-) -> Cluster:
-    """Launch a cluster.
-
-    Parameters
-    ----------
-    kind
-        What: ``dask``, ...; see `kinds`.
-    name
-        What to call it; by default the kind and a number.
-    backend
-        Where; by default what the settings say.
-    wait
-        Whether to return only when it is ready.
-    timeout
-        Seconds to wait.
-    follower
-        Is shown each new state while waiting.
-    **options
-        What the kind can be asked for.
-
-    Raises
-    ------
-    UnknownKind, UnknownOption, InvalidOption, QuotaExceeded, AlreadyExists
-        Before anything is started.
-    LaunchFailed
-        The cluster is kept, with its logs, until it is dismissed with `Cluster.stop`.
-    """
-    configured = settings.load()
-    place = places.backend(configured, backend)
-    checked = _checked(kind, options, configured.limits)
-    if name is not None:
-        check_name(name)
-    face = _face(kind)
-    await place.wake(expect=registry.service(kind).preload)
-    cluster = face(place, await _create(place, configured, kind, name, checked))
-    try:
-        await place.wake(cluster.name)
-        if wait:
-            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm)
-            await cluster.wait(timeout=timeout, follower=follower)
-            await warming
-    except (LaunchFailed, ClusterFailed):
-        raise
-    except BaseException:
-        # Interrupted, or timed out: what was half made is removed, and no second interrupt stops that.
-        with CancelScope(shield=True):
-            await _remove_half_made(cluster)
-        raise
-    return cluster
-
-
-async def _remove_half_made(cluster: Cluster) -> None:
-    with suppress(NotFound, TimedOut):
-        await cluster.stop(timeout=20)
-
-
-def _checked(kind: str, options: Mapping[str, Any], bounds: settings.Limits | None = None) -> Options:
-    """Return validated options, within what the limits could ever give."""
-    checked = validate(registry.service(kind).Options, kind, options)
-    barred = limits.never(bounds or settings.load().limits, limits.least(checked.all_groups().values()))
-    if barred:
-        raise QuotaExceeded(*map(str, barred))
-    return checked
-
-
-async def _create(place: Backend, configured: settings.Settings, kind: str, name: str | None, options: Options) -> Record:
-    around = options.environment
-    here = {"folder": around.folder or str(Path.cwd()), "python": around.python or sys.executable}
-    options = options.model_copy(update={"environment": around.model_copy(update=here)})
-
-    def spec(name: str) -> ClusterSpec:
-        return ClusterSpec(
-            name=name,
-            uid=uuid.uuid4().hex[:12],
-            kind=kind,
-            owner=getpass.getuser(),
-            created=time.time(),
-            session=configured.session,
-            options=options.model_dump(mode="json"),
-        )
-
-    if name is not None:
-        return await place.store.create(spec(name))
-    taken = {record.name for record in await place.store.list()}
-    number = 0
-    while True:
-        number += 1
-        if (name := f"{kind}-{number}") in taken:
-            continue
-        with suppress(AlreadyExists):
-            return await place.store.create(spec(name))
-
-
-async def connect(name: str, *, backend: str | None = None) -> Cluster:
-    """Return the cluster of this name, whoever launched it.
-
-    Raises
-    ------
-    NotFound
-    """
-    place = places.backend(settings.load(), backend)
-    record = await place.store.get(name)
-    return _face(record.spec.kind)(place, record)
-
-
-async def list(*, backend: str | None = None, session: str | None = None) -> Sequence[Cluster]:
-    """Return every cluster of the user, by name.
-
-    Parameters
-    ----------
-    session
-        Only those launched through this platform.
-    """
-    place = places.backend(settings.load(), backend)
-    records = await place.store.list()
-    return [_face(r.spec.kind)(place, r) for r in records if session is None or r.spec.session == session]
-
-
-def kinds() -> Mapping[str, str]:
-    """Return every kind that can be launched, with a sentence about it."""
-    services = {kind: registry.service(kind) for kind in registry.kinds()}
-    return {kind: service.summary for kind, service in services.items() if not service.hidden}
-
-
-async def quota(*, backend: str | None = None) -> limits.Quota:
-    """Return what may be used and what is used."""
-    configured = settings.load()
-    records = await places.backend(configured, backend).store.list()
-    used = sum((limits.held(record.status) for record in records), limits.NOTHING)
-    # The controller is a process of the user, so a limit on this machine is her own guard rail.
-    return limits.Quota(configured.limits, used, enforced=False)
-
-
-def _face(kind: str) -> type[Cluster]:
-    return registry.face(kind) or Cluster
 
 
 def _complete(record: Record) -> bool:

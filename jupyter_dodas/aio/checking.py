@@ -1,0 +1,19 @@
+"""Options checked before anything starts: against the model of the kind, and against the limits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_dodas import limits, registry, settings
+from jupyter_dodas.errors import QuotaExceeded
+from jupyter_dodas.options import Options, validate
+
+__all__ = ["checked"]
+
+
+def checked(kind: str, options: Mapping[str, Any], bounds: settings.Limits | None = None) -> Options:
+    """Return validated options, within what the limits could ever give."""
+    valid = validate(registry.service(kind).Options, kind, options)
+    barred = limits.never(bounds or settings.load().limits, limits.least(valid.all_groups().values()))
+    if barred:
+        raise QuotaExceeded(*map(str, barred))
+    return valid
