@@ -27,13 +27,13 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from jupyter_dodas.backends.local import guard
+from jupyter_dodas.backends.local.peers import Message, Peers, listen
 
 __all__ = ["Keeper", "main"]
 
@@ -76,8 +76,8 @@ class Keeper:
         self._instances: dict[str, Instance] = {}
         self._preloaded: dict[str, Preloaded] = {}
         self._early: dict[int, tuple[int, float, int]] = {}  # ended before their pid was known
-        self._peers: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
+        self._peers = Peers(self._selector, self._do)
         self._controller = 0
         self._controller_deaths: list[float] = []
         self._controller_at: float | None = None
@@ -97,8 +97,8 @@ class Keeper:
             signal.signal(number, self._signalled)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        listener = _listen(os.path.join(self._runtime, "keeper.sock"))
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        listener = listen(os.path.join(self._runtime, "keeper.sock"))
+        self._selector.register(listener, selectors.EVENT_READ, self._peers.accept)
         self._selector.register(woken, selectors.EVENT_READ, lambda _: os.read(woken, 512))
         if expect:
             self._prepare(expect.split(","), self._python, dict(os.environ))
@@ -170,7 +170,7 @@ class Keeper:
 
     # -- instances ----------------------------------------------------------------------------------------------------
 
-    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _do(self, request: Message) -> Message:
         match request["do"]:
             case "run":
                 self._run(request)
@@ -258,7 +258,7 @@ class Keeper:
 
     def _ended(self, name: str, instance: Instance, code: int, cpu: float, peak: int) -> None:
         instance.exit, instance.cpu, instance.peak, instance.kill_at = code, cpu, peak, None
-        self._tell_all({"ended": name})
+        self._peers.tell_clients({"ended": name})
 
     def _kill_strays(self) -> None:
         """Kill what a killed guard left to us."""
@@ -286,13 +286,12 @@ class Keeper:
         pid = _execute(argv, log, surroundings, keep=(theirs.fileno(), self._alive))
         theirs.close()
         self._preloaded[key] = Preloaded(pid, ours)
-        self._selector.register(ours, selectors.EVENT_READ, lambda _: self._preloaded_says(key))
-        self._peers[ours] = b""
+        self._peers.add(ours, lambda _: self._preloaded_says(key))
         return key
 
     def _preloaded_says(self, key: str) -> None:
         preloaded = self._preloaded[key]
-        for message in self._receive(preloaded.socket) or ():
+        for message in self._peers.receive(preloaded.socket):
             run = preloaded.waiting.pop(message["name"], None)
             instance = self._instances.get(message["name"])
             if run is not None and instance is not None:
@@ -305,61 +304,10 @@ class Keeper:
         preloaded = self._preloaded.pop(key, None)
         if preloaded is None:
             return
-        self._hang_up(preloaded.socket)
+        self._peers.hang_up(preloaded.socket)
         for name, run in preloaded.waiting.items():
             if (instance := self._instances.get(name)) is not None:
                 self._execute_instance(run, instance)
-
-    # -- peers --------------------------------------------------------------------------------------------------------
-
-    def _accept(self, listener: socket.socket) -> None:
-        peer, _ = listener.accept()
-        _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (os.getuid(), 0):
-            peer.close()  # the folder's mode keeps others out; this is the second lock
-            return
-        peer.settimeout(5)
-        self._peers[peer] = b""
-        self._selector.register(peer, selectors.EVENT_READ, self._peer_says)
-
-    def _peer_says(self, peer: socket.socket) -> None:
-        for request in self._receive(peer) or ():
-            try:
-                reply = self._do(request)
-            except (KeyError, TypeError, ValueError) as error:
-                reply = {"error": f"{type(error).__name__}: {error}"}
-            self._send(peer, {"id": request.get("id"), **reply})
-
-    def _receive(self, peer: socket.socket) -> list[dict[str, Any]]:
-        try:
-            data = peer.recv(1 << 16)
-        except OSError:
-            data = b""
-        if not data:
-            self._hang_up(peer)
-            return []
-        *lines, self._peers[peer] = (self._peers[peer] + data).split(b"\n")
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError:
-            self._hang_up(peer)
-            return []
-
-    def _send(self, peer: socket.socket, message: dict[str, Any]) -> None:
-        try:
-            peer.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            self._hang_up(peer)
-
-    def _tell_all(self, message: dict[str, Any]) -> None:
-        own = {p.socket for p in self._preloaded.values()}
-        for peer in [peer for peer in self._peers if peer not in own]:
-            self._send(peer, message)
-
-    def _hang_up(self, peer: socket.socket) -> None:
-        if self._peers.pop(peer, None) is not None:
-            self._selector.unregister(peer)
-            peer.close()
 
 
 def _become(run: guard.Run) -> None:
@@ -385,15 +333,6 @@ def _execute(argv: list[str], log: str, environment: Mapping[str, str], keep: tu
         finally:
             os._exit(127)
     return pid
-
-
-def _listen(path: str) -> socket.socket:
-    _unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(16)
-    return listener
 
 
 def _below() -> list[int]:
