@@ -67,8 +67,11 @@ class Settings(BaseModel):
         if self.runtime is not None:
             return self.runtime
         base = os.environ.get("XDG_RUNTIME_DIR")
-        root = Path(base) / _APP if base and Path(base).is_dir() else Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
-        return root / hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        own = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        if base and Path(base).is_dir():
+            return Path(base) / _APP / own
+        # One level, whose owner is checked before it is used: in a folder open to all, a parent could be somebody else's.
+        return Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}-{own}"
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

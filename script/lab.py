@@ -111,7 +111,7 @@ class Lab:
         runtime = self._folder if self._isolated else Path(jupyter_runtime_dir())
         try:
             async with asyncio.timeout(STARTS_WITHIN):
-                found = await self.unless_it_ends(when_written(runtime / f"jpserver-{self._process.pid}.json"))
+                found = await self.unless_it_ends(when_it_listens(runtime / f"jpserver-{self._process.pid}.json"))
         except TimeoutError:
             raise DodasError(f"JupyterLab did not answer within {STARTS_WITHIN:.0f} seconds", cause=self._last_words()) from None
         self.url, self.token, self.port = found["url"], found["token"], found["port"]
@@ -184,11 +184,13 @@ def ends_with_parent() -> Callable[[], None] | None:
     return arrange
 
 
-async def when_written(file: Path) -> dict[str, Any]:
-    """Wait for the file in which the server says where it is: it writes it once it listens."""
+async def when_it_listens(file: Path) -> dict[str, Any]:
+    """Wait until the server listens where it said in its file that it would, and return what stands there."""
     while True:
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             found: dict[str, Any] = json.loads(file.read_bytes())
+            _, writer = await asyncio.open_connection("127.0.0.1", found["port"])
+            writer.close()
             return found
         await asyncio.sleep(LOOK_EVERY)
 
