@@ -17,7 +17,7 @@ from typing import Any, Final
 from jupyter_dodas.settings import load
 from jupyter_dodas.testing.waiting import blocking_until
 
-__all__ = ["ROOT", "TOY", "Place", "Process"]
+__all__ = ["ROOT", "TOY", "LocalGround", "Place", "Process"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TOY: Final = ROOT / "tests" / "toy"
@@ -175,6 +175,28 @@ class Place:
             for process in self.processes():
                 process.kill()
             shutil.rmtree(self.root)
+
+
+class LocalGround:
+    """A place as the contract of pairs wants it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    async def kill_controller(self) -> None:
+        """See `Ground.kill_controller`."""
+        self._place.controller().kill()
+
+    async def left(self) -> Sequence[str]:
+        """See `Ground.left`."""
+        return [process.command for process in self._place.processes(lambda command: not _ours(command))]
+
+
+def _ours(command: str) -> bool:
+    """Whether it is the keeper, a preloaded process or the controller, which may stay when clusters go."""
+    own = "jupyter_dodas.controller", "jupyter_dodas.backends.local.preload"
+    # What one of them has forked has its command line, but a name of its own.
+    return command.startswith("python") and (_keeps(command) or any(f"-m {module}" in command for module in own))
 
 
 def _keeps(command: str) -> bool:

@@ -88,10 +88,10 @@ def receipt(name: str, taken: Receipt | None) -> str:
     """Tell what a cluster took."""
     if taken is None:
         return f"{name} was removed."
-    core_hours = f"{taken.core_seconds / 3600:.2g} core-hours"
+    ended = {"failed": "had failed", "idle": "was stopped for idleness"}.get(taken.outcome, "has stopped")
     return (
-        f"{name} {'has stopped' if taken.outcome == 'stopped' else f'was {taken.outcome}'} after {lasting(taken.wall_seconds)}: "
-        f"{core_hours}, {lasting(taken.cpu_seconds)} of CPU, {size(taken.peak_memory)} peak memory"
+        f"{name} {ended} after {lasting(taken.wall_seconds)}: {taken.core_seconds / 3600:.2g} core-hours, "
+        f"{lasting(taken.cpu_seconds)} of CPU, {size(taken.peak_memory)} peak memory"
     )
 
 

@@ -21,7 +21,7 @@ __all__ = ["DaskLink"]
 logger = getLogger(__name__)
 
 _EAGER: Final = 5.0  # for so many seconds after the start or a loss, the scheduler is expected at any moment
-_QUICK, _SLOW = 0.05, 1.0  # seconds between attempts, at first and in the end
+_QUICK, _SLOW = 0.02, 1.0  # seconds between attempts, at first and in the end
 _CONNECT: Final = 5.0
 _SILENCE: Final = 30.0  # it says something every 5 seconds; a scheduler that is so silent hangs
 _ANSWER: Final = 10.0  # it answers within 2 seconds, with what is done until then
@@ -91,11 +91,11 @@ class DaskLink:
     async def _listen(self, name: str, endpoint: Endpoint, site: Site) -> bool:
         """Connect and take in reports until the connection ends; return whether there was one."""
         async with asyncio.timeout(_CONNECT):
-            reader, writer = await asyncio.open_connection(
-                endpoint.host, endpoint.ports["control"], ssl=connecting(site.secrets), limit=_LINE
-            )
+            reader, writer = await asyncio.open_connection(endpoint.host, endpoint.ports["control"], limit=_LINE)
         heard = False
         try:
+            # Certificates are read only once somebody listens: most attempts of a launch find nobody yet.
+            await writer.start_tls(connecting(site.secrets), ssl_handshake_timeout=_CONNECT)
             while line := await asyncio.wait_for(reader.readline(), _SILENCE):
                 message = json.loads(line)
                 if "report" in message:

@@ -22,7 +22,7 @@ from jupyter_dodas.services.dask.security import security
 
 __all__ = ["main"]
 
-logger = getLogger(__name__)
+logger = getLogger("jupyter_dodas.services.dask.scheduler")  # it runs as __main__
 
 warm(ROUTES)
 

@@ -6,9 +6,10 @@ The controller and every client import this module, so nothing heavy is imported
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.options import GroupOptions, validate
@@ -21,6 +22,8 @@ __all__ = ["DaskOptions", "DaskService"]
 
 _SCHEDULER: Final = "jupyter_dodas.services.dask.scheduler"
 _WORKER: Final = "jupyter_dodas.services.dask.worker"
+
+_LEAST_MEMORY: Final = 128 * 2**20  # bytes; an idle worker takes half of it
 
 
 class DaskOptions(CommonOptions):
@@ -35,6 +38,12 @@ class DaskOptions(CommonOptions):
         description="Seconds in which workers that follow the work shall have done it; fewer seconds, more workers.",
     )
     ship: bool = Field(default=True, description="Send modules of the working directory to the workers with `client()`.")
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if min(group.memory for group in self.all_groups().values()) < _LEAST_MEMORY:
+            raise PydanticCustomError("room", "memory of less than 128 MiB has no room for a Dask worker, let alone for tasks")
+        return self
 
 
 class DaskService(Service):

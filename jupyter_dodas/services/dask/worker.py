@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import dask.config
 import distributed
+from dask.utils import format_bytes
 from distributed.comm.addressing import get_address_host
 from distributed.core import Status
 from distributed.utils import get_ip
@@ -24,7 +25,7 @@ from jupyter_dodas.services.dask.security import security
 
 __all__ = ["Worker", "main"]
 
-logger = getLogger(__name__)
+logger = getLogger("jupyter_dodas.services.dask.worker")  # it runs as __main__
 
 _PATIENCE: Final = 60.0  # a scheduler that does not answer for so many seconds has another address by now, or is gone
 _ATTEMPTS: Final = "2s"
@@ -108,7 +109,7 @@ async def _outgrown(worker: Worker) -> bool:
     limit = fraction * worker.memory_manager.memory_limit if fraction and worker.memory_manager.memory_limit else float("inf")
     while not finished.done():
         if (used := worker.monitor.get_process_memory()) > limit:
-            logger.error("The worker ends: it uses %.1f GiB, which is over %.0f %% of its memory", used / 2**30, fraction * 100)
+            logger.error("The worker ends: it uses %s, over %.0f %% of its memory", format_bytes(used), fraction * 100)
             return True
         await asyncio.wait({finished}, timeout=_WATCH)
     return False

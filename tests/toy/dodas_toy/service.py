@@ -62,7 +62,7 @@ class ToyService(Service):
         return ToyLink(site, changed)
 
     def addresses(self, site: Site) -> Mapping[str, str]:
-        return {"hub": site.endpoints["hub"]["work"]}
+        return {"hub": site.endpoints["hub"]["work"]} if "hub" in site.endpoints else {}
 
 
 class ToyLink:

@@ -34,6 +34,7 @@ def touch(folder: str, number: int) -> int:
     return number
 
 
-def hold(size: int) -> bytes:
-    """Return so many bytes that are really in memory."""
-    return b"x" * size
+def hold(size: int, path: str) -> int:
+    """Hold so many bytes in memory until the file is there."""
+    held = b"x" * size
+    return wait_for_file(path, len(held))

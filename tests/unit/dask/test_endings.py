@@ -95,11 +95,11 @@ def test_a_port_that_is_taken_ends_the_scheduler_with_a_reason(fresh: Fresh, por
     assert "taken" in log or "in use" in log
 
 
-async def test_a_worker_that_outgrows_its_memory_ends(fresh: Fresh) -> None:
+async def test_a_worker_that_outgrows_its_memory_ends(fresh: Fresh, tmp_path: Path) -> None:
     cluster = fresh("scheduler", "worker-1", memory="256 MiB")
     async with cluster.link() as watched, cluster.client(asynchronous=True) as client:
         await watched.until(lambda report: len(report.ready) == 2)
-        future = client.submit(hold, 400_000_000)
+        future = client.submit(hold, 400_000_000, str(tmp_path / "never"))
         assert await cluster.ended("worker-1") == 3
         await client.cancel([future])
     assert "over 95 % of its memory" in cluster.log("worker-1")

@@ -62,7 +62,9 @@ def test_a_worker_listens_where_its_place_is() -> None:
     assert not [word for word in describe("worker-2").command if word.startswith("--host")]
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"target": 0}, {"target": float("nan")}, {"spill": "perhaps"}])
+@pytest.mark.parametrize(
+    "options", [{"threads": 0}, {"target": 0}, {"target": float("nan")}, {"spill": "perhaps"}, {"memory": "100 MiB"}]
+)
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):
         validate(DaskOptions, "dask", options)
