@@ -5,7 +5,7 @@
 ...     client.submit(sum, range(1000)).result()
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,3 +39,10 @@ def __dir__() -> Iterable[str]:
     from jupyter_dodas.registry import kinds
 
     return sorted({*__all__, *kinds(), "aio"})
+
+
+def _jupyter_server_extension_points() -> Sequence[Mapping[str, Any]]:
+    """Tell Jupyter Server where the extension is."""
+    from jupyter_dodas.server.app import DodasServer
+
+    return [{"module": "jupyter_dodas.server.app", "app": DodasServer}]

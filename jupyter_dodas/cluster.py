@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_dodas import aio, blocking, display, registry
-from jupyter_dodas.errors import NotFound
+from jupyter_dodas.errors import DamagedRecord, NewerRecord, NotFound
 from jupyter_dodas.limits import Quota
 from jupyter_dodas.spec import Phase, Receipt, Record
 
@@ -62,7 +62,7 @@ class Cluster:
 
     def stop(self, *, timeout: float = 60) -> Receipt | None:
         """See `aio.Cluster.stop`."""
-        return blocking.run(self._inner.stop, timeout=timeout)
+        return display.Receipt.of(blocking.run(self._inner.stop, timeout=timeout))
 
     def wait(self, *, timeout: float = 300, follower: aio.Follower | None = None) -> None:
         """See `aio.Cluster.wait`."""
@@ -110,6 +110,10 @@ async def _state_of(cluster: aio.Cluster) -> Record | str:
         return await cluster.record()
     except NotFound:
         return cluster.name
+    except (DamagedRecord, NewerRecord):
+        # In a list such a record stands as failed, with the reason.
+        records = await cluster._backend.store.list()  # noqa: SLF001
+        return next((record for record in records if record.name == cluster.name), cluster.name)
 
 
 class Clusters(Sequence[Cluster]):
@@ -131,13 +135,10 @@ class Clusters(Sequence[Cluster]):
         return repr(self._clusters)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        def state(cluster: Cluster) -> Record | None:
-            try:
-                return cluster.record()
-            except NotFound:
-                return None
+        async def states() -> Sequence[Record | str]:
+            return [await _state_of(cluster._inner) for cluster in self._clusters]  # noqa: SLF001
 
-        return display.bundle_of_many([record for cluster in self._clusters if (record := state(cluster)) is not None])
+        return display.bundle_of_many([state for state in blocking.run(states) if not isinstance(state, str)])
 
 
 def launch(
@@ -146,6 +147,7 @@ def launch(
     name: str | None = None,
     backend: str | None = None,
     wait: bool = True,
+    warm: bool = True,
     timeout: float = 300,
     follower: aio.Follower | None = None,
     **options: Any,
@@ -153,7 +155,7 @@ def launch(
     """See `aio.launch`. Without a `follower` the launch is shown where somebody can see it: a terminal or a notebook."""
     with display.progress(follower) as shown:
         inner = blocking.run(
-            functools.partial(aio.launch, kind, name=name, backend=backend, wait=wait, timeout=timeout, follower=shown, **options)
+            functools.partial(aio.launch, kind, name=name, backend=backend, wait=wait, warm=warm, timeout=timeout, follower=shown, **options)
         )
     return Cluster(inner)
 

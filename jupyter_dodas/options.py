@@ -19,6 +19,7 @@ __all__ = ["Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options",
 
 _MOST: Final = 100_000
 _SECRET_NAME: Final = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|API_KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE)
+_SCIENTIFIC: Final = re.compile(r"\s*\d+(\.\d+)?[eE]\+?\d+\s*")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -32,12 +33,14 @@ def _whole(value: object) -> object:
 
 
 def _size(value: object) -> object:
+    if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+        value = float(value)
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         raise PydanticCustomError("size", 'a size is needed, such as "2 GiB"')
     return int(value) if isinstance(value, float) else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MOST), BeforeValidator(_whole)]
 """A number of things."""
 
 Memory = Annotated[ByteSize, BeforeValidator(_size), Field(ge=64 * 2**20, le=2**50)]
@@ -74,9 +77,9 @@ class GroupOptions(BaseModel):
 
     workers: Count = Field(default=2, description="How many workers.")
     adapt: Adapt | None = Field(default=None, description="Bounds for workers that follow the work, instead of a fixed number.")
-    cores: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1024)] = Field(default=1, description="Cores of each worker.")
+    cores: Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)] = Field(default=1, description="Cores of each worker.")
     memory: Memory = Field(default=ByteSize(2 * 2**30), description='Memory of each worker, such as "2 GiB".')
-    gpus: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=64)] = Field(default=0, description="GPUs of each worker.")
+    gpus: Annotated[int, Field(ge=0, le=64), BeforeValidator(_whole)] = Field(default=0, description="GPUs of each worker.")
 
     def bounds(self) -> tuple[int, int]:
         """Fewest and most workers that it may have."""

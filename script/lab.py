@@ -33,6 +33,7 @@ OPTIONS = (
     # Versions come from constraints.txt, so there is nothing to install or to update from inside.
     "--LabApp.extension_manager=readonly",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.news_url=None",
     # It would forward any port of this machine to whoever is signed in, and costs a third of a second.
     '--ServerApp.jpserver_extensions={"jupyter_server_proxy": False}',
     # Other users of the machine can connect to a kernel's ports, and read its output unless it is encrypted.

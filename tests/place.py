@@ -1,5 +1,6 @@
 """A place of its own for each test: folders, variables, and what runs for it. Whoever uses one leaves nothing behind."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from jupyter_dodas.backends.local.backend import LocalBackend
+from jupyter_dodas.errors import NotFound
 from jupyter_dodas.settings import load
+from jupyter_dodas.spec import Record
 from jupyter_dodas.testing.waiting import blocking_until
 
 __all__ = ["ROOT", "TOY", "LocalGround", "Place", "Process"]
@@ -65,11 +69,12 @@ class Place:
     # -- what runs ----------------------------------------------------------------------------------------------------
 
     def processes(self, does: Callable[[str], object] = bool) -> Sequence[Process]:
-        """Everything that runs for this place, of which the command line does something; this process is not counted."""
+        """Everything that runs for this place, of which the command line does something; its users' programs are not counted."""
         mark = f"DODAS_STATE={self.state}".encode()
+        users = {os.getpid(), *(program.pid for program in self._launchers)}
         found = []
         for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and int(folder.name) != os.getpid():
+            if folder.name.isdigit() and int(folder.name) not in users:
                 try:
                     if mark not in (folder / "environ").read_bytes().split(b"\0"):
                         continue
@@ -124,10 +129,10 @@ class Place:
                         return reply
         raise ConnectionError("the keeper hung up")
 
-    def run(self, code: str, **variables: str) -> "subprocess.Popen[bytes]":
-        """Start a Python program of a user, as a kernel or a script; it gets the code's text, and is ended with the place."""
+    def run(self, code: str, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+        """Start a Python program of a user, as a kernel or a script is one; it is ended with the place."""
         program = subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code, *arguments],
             env={**os.environ, **self.variables, **variables},
             cwd=self.root,
             stdin=subprocess.PIPE,
@@ -150,7 +155,20 @@ class Place:
         )
         blocking_until((self.runtime / "keeper.sock").exists, within=10)
 
+    # -- what is written -----------------------------------------------------------------------------------------------
+
+    def record(self, name: str) -> Record | None:
+        """The record of a cluster, as anybody reads it; None if there is none."""
+        try:
+            return asyncio.run(LocalBackend(load()).store.get(name))
+        except NotFound:
+            return None
+
     # -- the end ------------------------------------------------------------------------------------------------------
+
+    def left(self) -> Sequence[Process]:
+        """Whatever runs for clusters here: not the keeper, the controller and preloaded processes, which may stay for a while."""
+        return self.processes(lambda command: not _ours(command))
 
     def assert_deserted(self, within: float = 10) -> None:
         """See that nothing runs any more, no lock is held and nobody listens."""
@@ -189,7 +207,7 @@ class LocalGround:
 
     async def left(self) -> Sequence[str]:
         """See `Ground.left`."""
-        return [process.command for process in self._place.processes(lambda command: not _ours(command))]
+        return [process.command for process in self._place.left()]
 
 
 def _ours(command: str) -> bool:

@@ -10,14 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from anyio import CancelScope
-
 from jupyter_dodas import limits, registry, settings
 from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.aio.cluster import Cluster, Follower
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
-from jupyter_dodas.errors import AlreadyExists, ClusterFailed, LaunchFailed, NotFound, TimedOut
+from jupyter_dodas.errors import AlreadyExists, ClusterFailed, DamagedRecord, LaunchFailed, NewerRecord, NotFound, TimedOut
 from jupyter_dodas.options import Options
 from jupyter_dodas.spec import ClusterSpec, Record, check_name
 
@@ -30,6 +28,7 @@ async def launch(
     name: str | None = None,
     backend: str | None = None,
     wait: bool = True,
+    warm: bool = True,
     timeout: float = 300,
     follower: Follower | None = None,
     **options: Any,
@@ -46,6 +45,8 @@ async def launch(
         Where; by default what the settings say.
     wait
         Whether to return only when it is ready.
+    warm
+        Whether to import meanwhile what `Cluster.client` will need.
     timeout
         Seconds to wait.
     follower
@@ -71,13 +72,16 @@ async def launch(
     try:
         await place.wake(cluster.name)
         if wait:
-            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm)
+            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm) if warm else None
             await cluster.wait(timeout=timeout, follower=follower)
-            await warming
+            if warming is not None:
+                await warming
     except (LaunchFailed, ClusterFailed):
         raise
     except BaseException:
         # Interrupted, or timed out: what was half made is removed, and no second interrupt stops that.
+        from anyio import CancelScope  # not for those who are not interrupted
+
         with CancelScope(shield=True):
             await _remove_half_made(cluster)
         raise
@@ -125,7 +129,11 @@ async def connect(name: str, *, backend: str | None = None) -> Cluster:
     NotFound
     """
     place = places.backend(settings.load(), backend)
-    record = await place.store.get(name)
+    try:
+        record = await place.store.get(name)
+    except (DamagedRecord, NewerRecord):
+        # As a list shows it: it can be looked at, and stopped.
+        return next(Cluster(place, record) for record in await place.store.list() if record.name == name)
     return _face(record.spec.kind)(place, record)
 
 

@@ -120,7 +120,7 @@ def _key(flag: Flag) -> str:
 
 def _launch(kind: str, *, options: dict[str, Any], **common: Any) -> Callable[[Follower | None], Coroutine[Any, Any, Record]]:
     async def follow(follower: Follower | None) -> Record:
-        cluster = await aio.launch(kind, follower=follower, **common, **options)
+        cluster = await aio.launch(kind, warm=False, follower=follower, **common, **options)
         return await cluster.record()
 
     return follow

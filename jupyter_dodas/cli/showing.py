@@ -86,13 +86,7 @@ def kept(record: Record) -> str:
 
 def receipt(name: str, taken: Receipt | None) -> str:
     """Tell what a cluster took."""
-    if taken is None:
-        return f"{name} was removed."
-    ended = {"failed": "had failed", "idle": "was stopped for idleness"}.get(taken.outcome, "has stopped")
-    return (
-        f"{name} {ended} after {lasting(taken.wall_seconds)}: {taken.core_seconds / 3600:.2g} core-hours, "
-        f"{lasting(taken.cpu_seconds)} of CPU, {size(taken.peak_memory)} peak memory"
-    )
+    return text.receipt(taken) if taken is not None else f"{name} was removed."
 
 
 def kinds(found: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -24,13 +25,7 @@ _NEWCOMER: Final = 30.0
 
 
 class Controller:
-    """Makes every cluster of a place what its user asked for, until nothing is left to do for a while.
-
-    Parameters
-    ----------
-    running
-        Names of clusters of which the runner has instances, whether or not they have a record.
-    """
+    """Makes every cluster of a place what its user asked for, until nothing is left to do for a while."""
 
     def __init__(
         self,
@@ -38,10 +33,11 @@ class Controller:
         runner: Runner,
         services: Callable[[str], Service],
         settings: Settings,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._runner, self._settings = store, runner, settings
         self._queue = WorkQueue()
-        self._reconciler = Reconciler(store, runner, services, settings, self._queue.add)
+        self._reconciler = Reconciler(store, runner, services, settings, self._queue.add, clock)
 
     async def run(self) -> None:
         """Run until the place has been empty for as long as the settings say."""

@@ -51,7 +51,7 @@ def broken(cluster: str, name: str, worst: InstanceStatus, said: str, *, was_rea
     """
     return Problem(
         code="cluster-failed" if was_ready else "launch-failed",
-        message=f"{name} of {cluster!r} does not come up: {worst.last_exit} {worst.failures} times in a row",
+        message=f"{name} of {cluster!r} does not come up: {worst.last_exit}, {worst.failures} times in a row",
         cause=f"It said last:\n{said.strip()}" if said.strip() else "It said nothing.",
         remedy=f"`dodas logs {cluster}` shows more; then `dodas restart {cluster}`.",
     )

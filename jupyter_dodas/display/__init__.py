@@ -3,12 +3,13 @@
 import time
 from collections.abc import Sequence
 
+from jupyter_dodas import spec
 from jupyter_dodas.display import html, text
 from jupyter_dodas.display.progress import progress
 from jupyter_dodas.display.view import MARKS, view
 from jupyter_dodas.spec import Phase, Record
 
-__all__ = ["Logs", "bundle_of_many", "bundle_of_one", "progress"]
+__all__ = ["Logs", "Receipt", "bundle_of_many", "bundle_of_one", "progress"]
 
 
 class Logs(dict[str, str]):
@@ -16,6 +17,20 @@ class Logs(dict[str, str]):
 
     def __repr__(self) -> str:
         return "\n\n".join(f"── {name} ──\n{said.rstrip() or '(nothing)'}" for name, said in self.items()) or "No logs."
+
+
+class Receipt(spec.Receipt):
+    """What a cluster took, shown as a sentence."""
+
+    @classmethod
+    def of(cls, taken: spec.Receipt | None) -> "Receipt | None":
+        """Return a receipt that notebooks show so."""
+        return cls.model_validate(taken.model_dump()) if taken is not None else None
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        sentence = text.receipt(self)
+        mark = MARKS[Phase.STOPPED]
+        return {"text/plain": text.line(mark, sentence), "text/html": html.line(mark, sentence)}
 
 
 def bundle_of_one(state: Record | str) -> dict[str, str]:

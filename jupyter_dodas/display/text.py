@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from jupyter_dodas.display.view import Mark, Tone, View
-from jupyter_dodas.spec import Problem
+from jupyter_dodas.display.words import lasting, size
+from jupyter_dodas.spec import Problem, Receipt
 
-__all__ = ["Paint", "card", "line", "plain", "table"]
+__all__ = ["Paint", "card", "columns", "line", "plain", "receipt", "table"]
 
 Paint: TypeAlias = Callable[[str, Tone], str]
 """Gives a text its colour, where there are colours."""
@@ -49,6 +50,15 @@ def table(views: Sequence[View], paint: Paint = plain) -> str:
         shape = f"{view.mark.shape} {view.phase}"
         lines[number] = lines[number].replace(shape, paint(shape, view.mark.tone), 1)
     return "\n".join(lines)
+
+
+def receipt(taken: Receipt) -> str:
+    """Tell what a cluster took."""
+    ended = {"failed": "had failed", "idle": "was stopped for idleness"}.get(taken.outcome, "has stopped")
+    return (
+        f"{taken.name} {ended} after {lasting(taken.wall_seconds)}: {taken.core_seconds / 3600:.2g} core-hours, "
+        f"{lasting(taken.cpu_seconds)} of CPU, {size(taken.peak_memory)} peak memory"
+    )
 
 
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -85,15 +85,15 @@ class View:
     facts: tuple[str, ...]
     steps: tuple[StepView, ...]
     members: tuple[Worker, ...]
-    up: str
-    """For how long it is up: ``12 min``; nothing while it is not."""
+    since: str
+    """When it became ready: ``14:02``, which stays true in a notebook that is kept; nothing while it is not up."""
     problem: Problem | None
     note: str
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """How big it is, and for how long it is up: ``2 of 4 workers``, ``2 cores``."""
-        return (*self._size, f"up {self.up}") if self.up else self._size
+        """How big it is, and since when it is up: ``2 of 4 workers``, ``2 cores``."""
+        return (*self._size, f"since {self.since}") if self.since else self._size
 
     def sentence(self, after: str = "") -> str:
         """Name and phase, and how big it is: ``higgs is ready after 1.6 s: 2 workers, 2 cores``."""
@@ -135,7 +135,7 @@ def view(record: Record, now: float) -> View:
         members=tuple(
             Worker(name, instance.condition) for name, instance in status.instances.items() if instance.group is not None
         ),
-        up=lasting(now - status.ready_at) if status.ready_at is not None and status.instances else "",
+        since=clock(status.ready_at, now) if status.ready_at is not None and status.instances else "",
         problem=status.problem,
         note=_note(record, now),
     )

@@ -16,7 +16,9 @@ from jupyter_dodas.errors import AlreadyExists, NotFound, StaleGeneration
 from jupyter_dodas.services.base import Endpoint, Instance
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
 
-__all__ = ["Act", "MemoryRunner", "MemoryStore"]
+__all__ = ["KILLED", "Act", "MemoryRunner", "MemoryStore"]
+
+KILLED: Final = Running(InstanceState.ENDED, "killed by SIGKILL")
 
 _FIRST_PORT: Final = 20_000
 
@@ -267,7 +269,7 @@ class MemoryRunner:
         """Every instance that runs."""
         return [self._instances[key] for key, running in self._running.items() if running.state is InstanceState.RUNNING]
 
-    def end(self, cluster: str, name: str, ended: Running = Running(InstanceState.ENDED, "killed by SIGKILL")) -> None:
+    def end(self, cluster: str, name: str, ended: Running = KILLED) -> None:
         """Have an instance end by itself."""
         running = self._running.get((cluster, name))
         if running is not None and running.state is InstanceState.RUNNING:

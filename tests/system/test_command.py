@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jupyter_dodas
 from jupyter_dodas.spec import Receipt, Record
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.place import Place
@@ -160,10 +161,13 @@ def test_logs_are_followed_to_the_end(place: Place) -> None:
 
 def test_what_cannot_be_read_can_be_stopped(place: Place) -> None:
     dodas("launch", "toy", "--name", "a")
+    clusters = jupyter_dodas.list()
     (place.state / "clusters" / "a" / "spec.json").write_text("{")
     assert dodas("show", "a").returncode == 7
     assert "cannot be read" in dodas("list").stdout
     assert data("list")[0]["status"]["problem"]["code"] == "damaged-record"
+    assert "cannot be read" in clusters._repr_mimebundle_()["text/plain"]
+    assert "✕ failed" in clusters[0]._repr_mimebundle_()["text/plain"]
     assert dodas("stop", "a").returncode == 0
     assert dodas("list").stdout == "No clusters.\n"
     place.assert_deserted()

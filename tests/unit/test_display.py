@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_dodas.display import Logs, bundle_of_many, bundle_of_one, html, progress, text
+from jupyter_dodas import spec
+from jupyter_dodas.display import Logs, Receipt, bundle_of_many, bundle_of_one, html, progress, text
 from jupyter_dodas.display.progress import Lines
 from jupyter_dodas.display.view import MARKS, Tone, view
 from jupyter_dodas.display.words import clock, count, lasting, size
@@ -81,7 +82,7 @@ def test_every_phase_has_a_shape_of_its_own() -> None:
 
 def test_a_cluster_in_words() -> None:
     shown = view(a_record(ready_at=NOW - 730), NOW)
-    assert shown.summary == ("2 workers", "4 cores", "8 GiB", "up 12 min")
+    assert shown.summary == ("2 workers", "4 cores", "8 GiB", f"since {clock(NOW - 730, NOW)}")
     assert shown.sentence() == "higgs is ready: 2 workers, 4 cores, 8 GiB"
     assert shown.sentence(after="1.6 s") == "higgs is ready after 1.6 s: 2 workers, 4 cores, 8 GiB"
 
@@ -220,6 +221,18 @@ def test_logs_are_read_one_after_another() -> None:
     assert repr(logs) == "── scheduler ──\none\ntwo\n\n── worker-1 ──\n(nothing)"
     assert logs["scheduler"] == "one\ntwo\n"
     assert repr(Logs()) == "No logs."
+
+
+def test_a_receipt_is_a_sentence() -> None:
+    times = {"start": NOW, "end": NOW + 100, "wall_seconds": 100, "cpu_seconds": 30.5, "core_seconds": 7200}
+    taken = spec.Receipt(name="higgs", uid="1", kind="dask", owner="me", peak_memory=2**30, cores=2, outcome="stopped", **times)
+    shown = Receipt.of(taken)
+    assert shown is not None
+    assert shown.model_dump() == taken.model_dump()
+    assert shown._repr_mimebundle_()["text/plain"] == (
+        "□ higgs has stopped after 1 min 40 s: 2 core-hours, 30 s of CPU, 1 GiB peak memory"
+    )
+    assert Receipt.of(None) is None
 
 
 def test_a_follower_of_ones_own_is_left_alone() -> None:

@@ -59,7 +59,10 @@ class Control(SchedulerPlugin):
         try:
             while True:
                 await asyncio.sleep(_TICK)
-                self._look()
+                try:
+                    self._look()
+                except Exception:  # a look that fails must not end the scheduler, with all that it holds
+                    logger.exception("The scheduler cannot be looked at")
         finally:
             server.close()
             for listener in self._listeners:

@@ -8,11 +8,13 @@ import asyncio
 import hmac
 import re
 import time
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from importlib import import_module
 from logging import getLogger
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from distributed.http.utils import get_handlers
 from distributed.scheduler import Scheduler
 from tornado import web
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, RequestStartLine, ResponseStartLine
@@ -20,18 +22,18 @@ from tornado.routing import Router
 
 from jupyter_dodas.services.dask.signin import LIFETIME, Purpose, Word, make, read
 
-__all__ = ["ROUTES", "lock"]
+__all__ = ["lock"]
 
 logger = getLogger(__name__)
 
-ROUTES: Final = (
+_ROUTES: Final = (
     "distributed.http.health",
     "distributed.http.scheduler.info",
     "distributed.http.scheduler.json",
     "distributed.http.scheduler.prometheus",
     "distributed.http.statics",
 )
-"""All that the scheduler serves beside its dashboard. Not its API, which acts, nor its proxy: workers serve nothing."""
+"""All that is served beside the dashboard. Not the scheduler's API, which acts, nor its proxy: workers serve nothing."""
 
 # These ask the dashboard's application what it has, so it must be there.
 _NEEDS_DASHBOARD: Final = re.compile(r"/(?:individual-plots|sitemap)\.json")
@@ -64,6 +66,9 @@ def lock(scheduler: Scheduler, secret: bytes, name: str) -> None:
     scheduler.http_server.request_callback = _Gate(scheduler, secret, name)
 
 
+_Load: TypeAlias = Callable[[Scheduler], Coroutine[Any, Any, None]]
+
+
 class _Gate(Router):
     """Let a request through, or show it the entrance."""
 
@@ -73,18 +78,13 @@ class _Gate(Router):
             [(r"/login", _SignIn, {"desk": _Desk(secret), "cookie": cookie}), (r".*", _Refusal)],
             log_function=lambda _: None,  # the usual line would show the code
         )
-        self._loading: asyncio.Task[None] | None = None
+        self._loading: dict[_Load, asyncio.Task[None]] = {}
 
     def find_handler(self, request: HTTPServerRequest, **_: Any) -> Any:
         """Choose who answers; tornado calls it for every request, before reading its body."""
         if request.path == "/login" or not self._is_known(request):
             return self._entrance.find_handler(request)
-        if self._loading is not None and self._loading.done():
-            return self.pages(request)
-        found = self.pages(request)
-        if _NEEDS_DASHBOARD.fullmatch(request.path) or issubclass(found.handler_class, web.ErrorHandler):
-            return _AfterLoading(self, request)
-        return found
+        return _Admitted(self, request)
 
     def _is_known(self, request: HTTPServerRequest) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -97,25 +97,39 @@ class _Gate(Router):
         origin = request.headers.get("Origin")
         return origin is None or origin.partition("://")[2] == request.host
 
-    def pages(self, request: HTTPServerRequest) -> Any:
-        """Find who serves a request that was let through."""
-        return self._scheduler.http_application.find_handler(request)
+    async def serving(self, request: HTTPServerRequest) -> Any:
+        """Find who serves a request that was let through; what is not loaded yet is loaded, but nothing before it is asked for."""
+        await self._once(_load_routes)
+        found = self._scheduler.http_application.find_handler(request)
+        if _NEEDS_DASHBOARD.fullmatch(request.path) or issubclass(found.handler_class, web.ErrorHandler):
+            try:
+                await self._once(_load_dashboard)
+            except ImportError:
+                logger.warning("The dashboard needs bokeh, which is not installed: pip install bokeh")
+            found = self._scheduler.http_application.find_handler(request)
+        return found
 
-    async def loaded(self) -> None:
-        """Wait until the dashboard is there. Bokeh costs a second and 60 MB, so nobody pays who never looks."""
-        if self._loading is None or (self._loading.done() and self._loading.exception()):
-            self._loading = asyncio.create_task(_load(self._scheduler))
-        await asyncio.shield(self._loading)
+    async def _once(self, load: _Load) -> None:
+        task = self._loading.get(load)
+        if task is None or (task.done() and task.exception()):
+            task = self._loading[load] = asyncio.create_task(load(self._scheduler))
+        await asyncio.shield(task)
 
 
-async def _load(scheduler: Scheduler) -> None:
-    dashboard = await asyncio.to_thread(import_module, "distributed.dashboard.scheduler")
+async def _load_routes(scheduler: Scheduler) -> None:
+    for module in _ROUTES:
+        await asyncio.to_thread(import_module, module)
+    scheduler.http_application.add_handlers(r".*", get_handlers(scheduler, list(_ROUTES), prefix="/"))
+
+
+async def _load_dashboard(scheduler: Scheduler) -> None:
+    dashboard = await asyncio.to_thread(import_module, "distributed.dashboard.scheduler")  # bokeh: a second and 60 MB
     dashboard.connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="/")
     logger.info("The dashboard is loaded")
 
 
-class _AfterLoading(HTTPMessageDelegate):
-    """A request that waits until the dashboard is there, then goes on as if it always had been."""
+class _Admitted(HTTPMessageDelegate):
+    """A request that waits until there is somebody to serve it, then goes on as if there always had been."""
 
     def __init__(self, gate: _Gate, request: HTTPServerRequest) -> None:
         self._gate, self._request = gate, request
@@ -123,11 +137,7 @@ class _AfterLoading(HTTPMessageDelegate):
 
     async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         """Wait; tornado reads on when this is done."""
-        try:
-            await self._gate.loaded()
-        except ImportError:
-            logger.warning("The dashboard needs bokeh, which is not installed: pip install bokeh")
-        self._then = self._gate.pages(self._request)
+        self._then = await self._gate.serving(self._request)
         if (more := self._then.headers_received(start_line, headers)) is not None:
             await more
 

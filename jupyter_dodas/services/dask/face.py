@@ -7,7 +7,7 @@ Users of `distributed` find what they know: ``distributed.Client(cluster)``, ``g
 import asyncio
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import aclosing
 from importlib import import_module
 from logging import getLogger
@@ -18,7 +18,7 @@ from jupyter_dodas import aio, blocking
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import DodasError, NotFound, TimedOut
 from jupyter_dodas.services.dask.credentials import DASHBOARD
-from jupyter_dodas.services.dask.modules import Bundle, named, nearby
+from jupyter_dodas.services.dask.modules import Bundle, folders, named, nearby
 from jupyter_dodas.services.dask.signin import Purpose, make
 from jupyter_dodas.spec import Condition, Phase, Record
 
@@ -94,7 +94,7 @@ class DaskCluster(aio.Cluster):
         Parameters
         ----------
         *paths
-            ``.py`` files and folders with an ``__init__.py``; none for what `client` sends: those of the working directory.
+            ``.py`` files and folders with an ``__init__.py``; none for what `client` sends: those beside the notebook or script.
 
         Raises
         ------
@@ -103,10 +103,9 @@ class DaskCluster(aio.Cluster):
         """
         from distributed import Client  # a second
 
-        bundles = [named(Path(path)) for path in paths] or [_look_around()]
+        bundles = [named(Path(path)) for path in paths] or _look_around()
         async with Client(self, asynchronous=True, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            for bundle in bundles:
-                await _send(client, bundle)
+            await _send(client, bundles)
 
     async def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
         """Wait until so many workers answer.
@@ -202,21 +201,21 @@ def _code(secrets: Path) -> str:
     return make((secrets / DASHBOARD).read_bytes().strip(), Purpose.CODE, time.time())
 
 
-def _nearby(record: Record) -> Bundle | None:
-    return _look_around() if record.spec.options.get("ship", True) else None
+def _nearby(record: Record) -> list[Bundle]:
+    return _look_around() if record.spec.options.get("ship", True) else []
 
 
-def _look_around() -> Bundle:
-    return nearby(Path.cwd(), sys.modules)
+def _look_around() -> list[Bundle]:
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    return [nearby(folder, sys.modules) for folder in folders(sys.path, main)]
 
 
-async def _send(client: "Client", bundle: Bundle | None) -> None:
+async def _send(client: "Client", bundles: Iterable[Bundle]) -> None:
     """Send modules, unless these very ones were sent before."""
-    if bundle is None:
-        return
-    for name, why in bundle.left_out.items():
-        # What nobody has imported is probably not needed.
-        log = logger.warning if name in sys.modules else logger.info
-        log("The module %s of %s is not sent to the workers: %s", name, bundle.root, why)
-    if bundle.files:
-        await import_module("jupyter_dodas.services.dask.shipping").send(client, bundle)
+    for bundle in bundles:
+        for name, why in bundle.left_out.items():
+            # What nobody has imported is probably not needed.
+            log = logger.warning if name in sys.modules else logger.info
+            log("The module %s of %s is not sent to the workers: %s", name, bundle.root, why)
+        if bundle.files:
+            await import_module("jupyter_dodas.services.dask.shipping").send(client, bundle)

@@ -82,7 +82,7 @@ class DaskLink:
                 try:
                     if await self._listen(*found, site):
                         lost, pause = monotonic(), _QUICK
-                except (OSError, ValueError, LookupError) as error:
+                except (OSError, ValueError, LookupError, TypeError) as error:
                     logger.debug("No control channel: %s", error, extra={"cluster": site.cluster})
             await asyncio.sleep(pause)
             if monotonic() - lost > _EAGER:
@@ -105,7 +105,7 @@ class DaskLink:
                 elif (answer := self._answers.get(message["id"])) and not answer.done():
                     answer.set_result(message["retired"])
         except (OSError, ValueError) as error:
-            logger.info("The control channel was lost: %s", error, extra={"cluster": site.cluster})
+            logger.debug("The control channel was lost: %s", error, extra={"cluster": site.cluster})
         finally:
             self._writer = None
             writer.transport.abort()

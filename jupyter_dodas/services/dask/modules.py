@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 
 from jupyter_dodas.errors import InvalidOption
 
-__all__ = ["MOST_BYTES", "MOST_FILES", "Bundle", "named", "nearby"]
+__all__ = ["MOST_BYTES", "MOST_FILES", "Bundle", "folders", "named", "nearby"]
 
 MOST_BYTES: Final = 8 * 2**20
 MOST_FILES: Final = 1000
@@ -50,8 +51,25 @@ class Bundle:
         return {name: found.hexdigest() for name, found in hashes.items()}
 
 
+def folders(path: Iterable[str], main: str | None) -> list[Path]:
+    """Tell where modules of the user's own may be: the working directory and the folder of her script, if Python looks there.
+
+    Parameters
+    ----------
+    path
+        `sys.path`.
+    main
+        File of the program that runs; None in a notebook.
+    """
+    beside = [Path.cwd(), *([Path(main).absolute().parent] if main and main.endswith(".py") else [])]
+    searched = {Path(entry).absolute() for entry in path}
+    return [folder for folder in dict.fromkeys(beside) if folder in searched and not _ENVIRONMENT & {*folder.parts}]
+
+
 def nearby(folder: Path, loaded: Mapping[str, ModuleType]) -> Bundle:
     """Find the modules and packages directly in `folder`, those first that are imported already.
+
+    A home or a temporary folder is no project: only what is imported is taken from there.
 
     Parameters
     ----------
@@ -59,6 +77,8 @@ def nearby(folder: Path, loaded: Mapping[str, ModuleType]) -> Bundle:
         What is imported: `sys.modules`.
     """
     found = sorted(_importable(folder), key=lambda path: (_name(path) not in loaded, path.name))
+    if folder in (Path.home(), Path(tempfile.gettempdir()), Path(folder.anchor)):
+        found = [path for path in found if _name(path) in loaded]
     return _bundle(folder, found)
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -38,18 +38,9 @@ def configure(settings: Mapping[str, object]) -> None:
     dask.config.set({**_OURS, **settings})
 
 
-def warm(modules: Iterable[str] = ()) -> None:
-    """Do beforehand what the first connection would wait for: 100 ms of a launch, where instances are forked.
-
-    It starts no thread.
-
-    Parameters
-    ----------
-    modules
-        What `distributed` imports only when it starts.
-    """
-    for module in ("tornado.platform.asyncio", *modules):
-        import_module(module)
+def warm() -> None:
+    """Do beforehand what the first connection would wait for: 50 ms of a launch, where instances are forked."""
+    import_module("tornado.platform.asyncio")
     get_versions()
     if sys.platform == "linux":  # elsewhere, reading the system's certificates may start threads
         with suppress(AttributeError):

@@ -22,17 +22,23 @@ __all__ = ["LEASE", "Retirement"]
 logger = getLogger(__name__)
 
 LEASE: Final = 10.0
-"""Seconds after which a retirement that nobody asked about again is undone."""
+"""Seconds; the controller asks again every second or two, as long as it wants a worker to go."""
 
 _WAIT: Final = 2.0  # a request is answered after this many seconds at the latest; the rest goes on behind it
 _LOOK: Final = 0.05
 
 
 class Retirement:
-    """The workers of one scheduler that are being retired."""
+    """The workers of one scheduler that are being retired.
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+    Parameters
+    ----------
+    lease
+        Seconds after which a retirement that nobody asked about again is undone.
+    """
+
+    def __init__(self, scheduler: Scheduler, *, lease: float = LEASE) -> None:
+        self._scheduler, self._lease = scheduler, lease
         self._asked: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[bool]] = {}
 
@@ -60,7 +66,7 @@ class Retirement:
     async def _empty(self, name: str) -> bool:
         asked: set[Key] = set()
         while (worker := self._find(name)) and is_busy(worker):
-            if monotonic() - self._asked[name] > LEASE:
+            if monotonic() - self._asked[name] > self._lease:
                 logger.info("%s goes on working: nobody asked again to retire it", name)
                 self._tell(worker, Status.running)
                 return False

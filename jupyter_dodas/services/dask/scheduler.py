@@ -16,7 +16,7 @@ from distributed.scheduler import Scheduler
 
 from jupyter_dodas.services.dask.control import Control
 from jupyter_dodas.services.dask.credentials import DASHBOARD
-from jupyter_dodas.services.dask.dashboard import ROUTES, lock
+from jupyter_dodas.services.dask.dashboard import lock
 from jupyter_dodas.services.dask.process import configure, run, scratch, warm
 from jupyter_dodas.services.dask.security import security
 
@@ -24,7 +24,7 @@ __all__ = ["main"]
 
 logger = getLogger("jupyter_dodas.services.dask.scheduler")  # it runs as __main__
 
-warm(ROUTES)
+warm()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
     parser.add_argument("--target", type=float, default=5.0, help="Seconds in which waiting work shall be done.")
     arguments = parser.parse_args(argv)
-    configure({"distributed.scheduler.http.routes": list(ROUTES), "distributed.adaptive.target-duration": f"{arguments.target}s"})
+    configure({"distributed.adaptive.target-duration": f"{arguments.target}s"})
     return run(partial(_serve, arguments))
 
 

@@ -15,7 +15,7 @@ class ToyClient:
 
     def __init__(self, address: str, token: str) -> None:
         host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)))
+        self._socket = socket.create_connection((host, int(port)), timeout=60)
         self._lines = self._socket.makefile("rb")
         self._socket.sendall(json.dumps({"token": token, "role": "client"}).encode() + b"\n")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_dodas.errors import InvalidOption
-from jupyter_dodas.services.dask.modules import MOST_BYTES, MOST_FILES, Bundle, named, nearby
+from jupyter_dodas.services.dask.modules import MOST_BYTES, MOST_FILES, Bundle, folders, named, nearby
 
 
 def lay(folder: Path, files: Mapping[str, str]) -> Path:
@@ -40,6 +40,34 @@ def test_modules_and_packages_beside_the_notebook_are_found(tmp_path: Path) -> N
 def test_an_environment_in_a_package_stays_behind(tmp_path: Path) -> None:
     lay(tmp_path, {"pkg/__init__.py": "", "pkg/env/pyvenv.cfg": "", "pkg/env/lib/big.py": "", "pkg/a.py": ""})
     assert set(nearby(tmp_path, {}).files) == {"pkg/__init__.py", "pkg/a.py"}
+
+
+@pytest.mark.parametrize(
+    ("path", "main", "found"),
+    [
+        ([""], None, ["here"]),
+        (["{tmp}/here", "/usr/lib/python3"], None, ["here"]),
+        (["/usr/lib/python3"], None, []),
+        (["{tmp}/beside"], "{tmp}/beside/fit.py", ["beside"]),
+        (["", "{tmp}/beside"], "{tmp}/beside/fit.py", ["here", "beside"]),
+        (["", "{tmp}/here"], "{tmp}/here/fit.py", ["here"]),
+        (["{tmp}/bin"], "{tmp}/bin/pytest", []),
+        (["{tmp}/lib/site-packages"], "{tmp}/lib/site-packages/kernel.py", []),
+    ],
+)
+def test_only_folders_in_which_python_looks_are_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: list[str], main: str | None, found: list[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    searched = [entry.format(tmp=tmp_path) for entry in path]
+    assert folders(searched, main and main.format(tmp=tmp_path)) == [tmp_path / name for name in found]
+
+
+def test_a_home_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lay(tmp_path, {"used.py": "", "other.py": ""})
+    assert set(nearby(tmp_path, {"used": sys}).files) == {"used.py"}
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""The REST interface: one short handler for each resource."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.utils import url_path_join
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from jupyter_dodas import aio
+from jupyter_dodas.errors import InvalidOption, NotSupported, did_you_mean
+from jupyter_dodas.server import openapi
+from jupyter_dodas.server.base import DodasHandler
+from jupyter_dodas.server.clusters import Clusters, written
+from jupyter_dodas.server.logs import follow
+from jupyter_dodas.server.proxy import DashboardHandler
+from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, KindList, KindView, LogsQuery, LogsView, QuotaView
+
+__all__ = ["API", "routes"]
+
+API: Final = "/dodas/api/v1"
+
+
+class KindsHandler(DodasHandler):
+    """What can be launched."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return every kind, with the schema of its options."""
+        self.reply(KindList(kinds=[KindView.of(kind) for kind in aio.kinds()]))
+
+
+class ClustersHandler(DodasHandler):
+    """All clusters of the user."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return every cluster."""
+        self.reply(await self.clusters.list())
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Accept a request for a cluster; events tell how it fares."""
+        record = await self.clusters.launch(self.body(ClusterRequest))
+        self.set_header("Location", url_path_join(self.base_url, API, "clusters", record.name))
+        self.reply(written(record), HTTPStatus.ACCEPTED, of=record)
+
+
+class ClusterHandler(DodasHandler):
+    """One cluster."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        """Return what was asked and what is."""
+        record = await self.clusters.get(name)
+        self.reply(written(record), of=record)
+
+    @web.authenticated
+    @authorized
+    async def patch(self, name: str) -> None:
+        """Change what is asked."""
+        record = await self.clusters.change(name, self.body(ClusterPatch), self.tags())
+        self.reply(written(record), of=record)
+
+    @web.authenticated
+    @authorized
+    async def delete(self, name: str) -> None:
+        """Stop it, or dismiss it after a failure; events tell when it is gone."""
+        record = await self.clusters.stop(name, self.tags())
+        if record is None:
+            self.set_status(HTTPStatus.NO_CONTENT)
+            self.finish()
+        else:
+            self.reply(written(record), HTTPStatus.ACCEPTED, of=record)
+
+
+class LogsHandler(DodasHandler):
+    """What the instances of a cluster wrote."""
+
+    _following: "asyncio.Task[None] | None" = None
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        """Return the last lines, or go on with each new one as a line of JSON."""
+        query = self.query(LogsQuery)
+        cluster = await self.clusters.held(name)
+        found = await cluster.logs(query.instance, lines=query.lines)
+        if query.instance is not None and not found:
+            known = list(await cluster.logs(lines=1))
+            raise InvalidOption(
+                f"{name!r} has no instance {query.instance!r}",
+                cause=did_you_mean(query.instance, known),
+                remedy=f"Instances: {', '.join(known) or 'none has written anything'}.",
+            )
+        if not query.follow:
+            return self.reply(LogsView(logs=found))
+        self._following = asyncio.create_task(self._follow(cluster, query))
+        await asyncio.wait([self._following])
+        return None
+
+    async def _follow(self, cluster: aio.Cluster, query: LogsQuery) -> None:
+        self.set_header("Content-Type", "application/x-ndjson")
+        self.set_header("X-Accel-Buffering", "no")  # a proxy that gathers lines would delay them for ever
+        try:
+            async for lines in follow(cluster, query.instance, query.lines):
+                self.write("".join(f"{line.model_dump_json()}\n" for line in lines))
+                await self.flush()
+            self.finish(set_content_type="application/x-ndjson")
+        except StreamClosedError:
+            pass
+
+    def on_connection_close(self) -> None:
+        """Stop looking when nobody reads any more."""
+        super().on_connection_close()
+        if self._following is not None:
+            self._following.cancel()
+
+
+class QuotaHandler(DodasHandler):
+    """What may be held at once."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return limits and what is used of them."""
+        self.reply(QuotaView.of(await self.clusters.quota()))
+
+
+class OpenApiHandler(DodasHandler):
+    """This interface, for programs."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return the OpenAPI document."""
+        self.reply(openapi.document(url_path_join(self.base_url, API)))
+
+
+class NowhereHandler(DodasHandler):
+    """Everything else below the API."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse every method alike, after a look at who asks."""
+        await super().prepare()
+        status = HTTPStatus.NOT_FOUND if self.current_user else HTTPStatus.FORBIDDEN
+        raise web.HTTPError(status)
+
+
+class ClosedProxyHandler(DodasHandler):
+    """The routes on which jupyter-server-proxy would lead to any port of this machine."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse every method alike."""
+        await super().prepare()
+        raise NotSupported(
+            "The open routes of jupyter-server-proxy are off",
+            cause="They lead to any port of this machine.",
+            remedy="Dashboards of clusters have paths of their own. An administrator can set DodasServer.open_proxy.",
+        )
+
+
+def routes(clusters: Clusters, *, open_proxy: bool) -> list[tuple[Any, ...]]:
+    """Return the handlers of the extension.
+
+    Parameters
+    ----------
+    open_proxy
+        Whether the routes of jupyter-server-proxy to any port stay.
+    """
+    shared = {"clusters": clusters}
+    name = "([^/]+)"
+    table: list[tuple[Any, ...]] = [
+        (rf"{API}/kinds", KindsHandler, shared),
+        (rf"{API}/clusters", ClustersHandler, shared),
+        (rf"{API}/clusters/{name}", ClusterHandler, shared),
+        (rf"{API}/clusters/{name}/logs", LogsHandler, shared),
+        (rf"{API}/clusters/{name}/ui/{name}(/.*)?", DashboardHandler, shared),
+        (rf"{API}/quota", QuotaHandler, shared),
+        (rf"{API}/openapi\.json", OpenApiHandler, shared),
+        (rf"{API}(?:/.*)?", NowhereHandler, shared),
+    ]
+    if not open_proxy:
+        table.append((r"/proxy/.*", ClosedProxyHandler, shared))
+    return table

@@ -1,0 +1,129 @@
+"""Errors as replies: one shape for all of them, and one table of HTTP statuses."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tornado.web import HTTPError
+
+from jupyter_dodas import errors
+from jupyter_dodas.errors import DodasError, InvalidOption
+
+__all__ = ["STATUS", "ErrorReply", "ErrorView", "invalid", "status_of", "view_of"]
+
+STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
+    DodasError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InvalidOption: HTTPStatus.BAD_REQUEST,
+    errors.UnknownOption: HTTPStatus.BAD_REQUEST,
+    errors.UnknownKind: HTTPStatus.BAD_REQUEST,
+    errors.InvalidSetting: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.MissingSoftware: HTTPStatus.NOT_IMPLEMENTED,
+    errors.NotSupported: HTTPStatus.NOT_FOUND,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.NotYours: HTTPStatus.FORBIDDEN,
+    errors.AlreadyExists: HTTPStatus.CONFLICT,
+    errors.LaunchFailed: HTTPStatus.CONFLICT,
+    errors.ClusterFailed: HTTPStatus.CONFLICT,
+    errors.DamagedRecord: HTTPStatus.CONFLICT,
+    errors.NewerRecord: HTTPStatus.CONFLICT,
+    errors.StaleGeneration: HTTPStatus.PRECONDITION_FAILED,
+    # Not 403: that means the user, and signing in again would not help.
+    errors.QuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ControllerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StateNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""By the class of an error."""
+
+_CODES: Final[Mapping[int, str]] = {
+    HTTPStatus.BAD_REQUEST: "invalid-request",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too-large",
+}
+"""Codes of what is refused before it reaches a cluster."""
+
+_PHRASES: Final[Mapping[int, str]] = {
+    HTTPStatus.FORBIDDEN: "This request is not allowed",
+    HTTPStatus.NOT_FOUND: "There is nothing at this path",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This cannot be done here",
+}
+
+_REMEDIES: Final[Mapping[int, str]] = {
+    HTTPStatus.FORBIDDEN: "Sign in to Jupyter, and send its token or its _xsrf cookie and header.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "openapi.json lists what can be done.",
+}
+
+
+class ErrorView(BaseModel):
+    """What happened, why, and what to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="What happened.")
+    cause: str = Field(default="", description="Why.")
+    remedy: str = Field(default="", description="What to do.")
+    retryable: bool = Field(default=False, description="Whether the same request may succeed later.")
+
+
+class ErrorReply(BaseModel):
+    """The body of every reply that is not a success."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: ErrorView
+
+    @classmethod
+    def of(cls, error: DodasError) -> Self:
+        """Put an error into the one shape."""
+        view = ErrorView(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy, retryable=error.retryable)
+        return cls(error=view)
+
+
+def status_of(error: DodasError) -> HTTPStatus:
+    """Return the status of the nearest class that the table knows."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def view_of(status: int, error: BaseException | None) -> tuple[int, ErrorReply]:
+    """Turn whatever a handler raised into a status and a body.
+
+    Parameters
+    ----------
+    status
+        What tornado would reply.
+    """
+    match error:
+        case DodasError():
+            return status_of(error), ErrorReply.of(error)
+        case ValidationError():
+            wrong = invalid(error)
+            return status_of(wrong), ErrorReply.of(wrong)
+        case HTTPError():
+            said = error.log_message or _phrase(status)
+            view = ErrorView(code=_CODES.get(status, "error"), message=said, remedy=_REMEDIES.get(status, ""))
+            return status, ErrorReply(error=view)
+    view = ErrorView(
+        code=DodasError.code,
+        message="Something unexpected happened",
+        cause="This is a defect of jupyter-dodas.",
+        remedy="Please report it, with what the log of Jupyter Server says.",
+    )
+    return status, ErrorReply(error=view)
+
+
+def invalid(error: ValidationError) -> InvalidOption:
+    """Put the first thing that a model found wrong into a sentence."""
+    detail: Any = error.errors(include_url=False, include_context=False)[0]
+    if detail["type"] == "json_invalid":
+        return InvalidOption("The body is not JSON", cause=detail["msg"], remedy="openapi.json says what is taken.")
+    where = ".".join(map(str, detail["loc"])) or "The request"
+    return InvalidOption(f"{where} will not do: {detail['msg']}", remedy="openapi.json says what is taken.")
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or f"Jupyter Server refuses this with status {status}"

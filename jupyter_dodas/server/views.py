@@ -1,0 +1,173 @@
+"""What goes over the wire: the bodies of requests and replies."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
+
+from jupyter_dodas import registry
+from jupyter_dodas.limits import Quota, Share
+from jupyter_dodas.options import Adapt, Count
+from jupyter_dodas.settings import Limits
+from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Name, Record
+
+__all__ = [
+    "ClusterList",
+    "ClusterPatch",
+    "ClusterRequest",
+    "ClusterView",
+    "GroupPatch",
+    "KindList",
+    "KindView",
+    "LogLine",
+    "LogsQuery",
+    "LogsView",
+    "QuotaView",
+    "dashboards",
+]
+
+MOST_LINES: Final = 10_000
+
+
+class Body(BaseModel):
+    """Closed and immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+
+class ClusterRequest(Body):
+    """A cluster to launch."""
+
+    kind: str = Field(description="What: one of the kinds.")
+    name: Name | None = Field(default=None, description="What to call it; by default the kind and a number.")
+    options: Mapping[str, JsonValue] = Field(default_factory=dict, description="What the kind can be asked for; see its schema.")
+
+
+class GroupPatch(Body):
+    """Another size for a group of workers: a number, or bounds between which it follows the work."""
+
+    workers: Count | None = Field(default=None, description="How many workers; they no longer follow the work.")
+    adapt: Adapt | None = Field(default=None, description="Bounds for workers that follow the work; null ends that.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.workers is not None and self.adapt is not None:
+            raise PydanticCustomError("size", "give a number of workers or bounds to adapt between, not both")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of a group that change."""
+        if self.workers is not None:
+            return {"workers": self.workers, "adapt": None}
+        if "adapt" in self.model_fields_set:
+            return {"adapt": self.adapt.model_dump() if self.adapt else None}
+        return {}
+
+
+class ClusterPatch(GroupPatch):
+    """What is to be different. Fields that are left out stay as they are."""
+
+    groups: Mapping[str, GroupPatch] = Field(default_factory=dict, description="The same for groups of workers, by their names.")
+    keep_until: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Unix seconds until which it is not stopped for idleness, at most a year from now; null for none."
+    )
+    restart: bool = Field(default=False, description="End all that runs of it and start it again, also after a failure.")
+
+
+class LogsQuery(Body):
+    """Which lines of which logs."""
+
+    instance: str | None = Field(default=None, description="One instance, `worker-2`, or all of a role or group, `worker`.")
+    lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = Field(default=200, description="At most so many of each instance.")
+    follow: bool = Field(default=False, description="Go on with each new line until the cluster is gone.")
+
+
+# -- replies ----------------------------------------------------------------------------------------------------------
+
+
+class KindView(Body):
+    """A kind of cluster that can be launched."""
+
+    kind: str
+    title: str = Field(description="The name that its community knows.")
+    summary: str = Field(description="One sentence.")
+    worker: str = Field(description="What its community calls a worker.")
+    options: Mapping[str, JsonValue] = Field(description="JSON Schema of its options.")
+
+    @classmethod
+    @cache
+    def of(cls, kind: str) -> Self:
+        """Describe a kind."""
+        service = registry.service(kind)
+        schema = service.Options.model_json_schema()
+        return cls(kind=kind, title=service.title, summary=service.summary, worker=service.worker, options=schema)
+
+
+class KindList(Body):
+    """Every kind that can be launched."""
+
+    kinds: Sequence[KindView]
+
+
+class ClusterView(Body):
+    """A cluster: what was asked and what is."""
+
+    name: str
+    tag: str = Field(description="Which generation of which cluster this is, as in ETag and If-Match.")
+    dashboards: Mapping[str, str] = Field(description="Paths of its dashboards below this API, by name.")
+    spec: ClusterSpec
+    status: ClusterStatus
+
+    @classmethod
+    def of(cls, record: Record) -> "ClusterView":
+        """Show a record."""
+        # A record that cannot be read is listed with what is known of it, which need not be valid.
+        return cls.model_construct(
+            name=record.name, tag=record.tag, dashboards=dashboards(record), spec=record.spec, status=record.status
+        )
+
+
+class ClusterList(Body):
+    """Every cluster of the user, by name."""
+
+    clusters: Sequence[ClusterView]
+
+
+class LogsView(Body):
+    """The last lines that instances wrote."""
+
+    logs: Mapping[str, str] = Field(description="Text by instance.")
+
+
+class LogLine(Body):
+    """One line, of a reply that follows."""
+
+    instance: str
+    line: str
+
+
+class QuotaView(Body):
+    """What may be held at once, and what is held."""
+
+    limits: Limits = Field(description="null is no limit.")
+    used: Share
+    enforced: bool = Field(description="Whether somebody that the user cannot change sees to it; otherwise it is a guard rail.")
+
+    @classmethod
+    def of(cls, quota: Quota) -> Self:
+        """Show a quota."""
+        return cls(limits=quota.limits, used=quota.used, enforced=quota.enforced)
+
+
+def dashboards(record: Record) -> dict[str, str]:
+    """Return paths of dashboards below the API, by name: of every address that a browser could open."""
+    return {
+        name: f"clusters/{record.name}/ui/{name}/"
+        for name, address in record.status.addresses.items()
+        if address.startswith("http://")
+    }

@@ -1,0 +1,1 @@
+"""Spark: a standalone master and workers, and their sessions."""

@@ -1,0 +1,48 @@
+"""The class-data archive: classes of Spark as Java has them in memory, so that no process loads and checks them once more.
+
+Half of the time that a Spark process needs to start is spent on classes. One archive serves the master, workers, drivers,
+executors and Connect servers of one Java and one Spark. It is made by a small run of Spark, once, at the lowest priority beside
+the first cluster.
+"""
+
+import asyncio
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from jupyter_dodas.services.spark.java import Java, Spark
+
+__all__ = ["find", "make_in_background", "path"]
+
+_TRAINING: Final = "jupyter_dodas.services.spark.training"
+
+
+def path(java: Java, spark: Spark) -> Path:
+    """Where the archive is, or will be. Java and Spark must be the very same files."""
+    parts = [str(java.program), java.version, spark.class_path, spark.version, str(spark.jars.stat().st_mtime_ns)]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return platformdirs.user_cache_path("jupyter-dodas") / f"spark-{spark.version}-{key}.jsa"
+
+
+def find(java: Java, spark: Spark) -> str | None:
+    """Return the archive, if it has been made."""
+    with suppress(OSError):
+        made = path(java, spark)
+        os.utime(made)  # it is in use; those that nobody uses are removed one day
+        return str(made)
+    return None
+
+
+async def make_in_background() -> None:
+    """Make the archive; when cancelled, it is left to the next cluster."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", _TRAINING, env=os.environ)
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()

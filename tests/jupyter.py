@@ -1,0 +1,128 @@
+"""A Jupyter Server of its own for tests and benchmarks, with the extension enabled by the file that the wheel installs."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+from jupyter_dodas.testing.waiting import blocking_until
+
+__all__ = ["JupyterServer"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class JupyterServer:
+    """A server process on loopback.
+
+    Parameters
+    ----------
+    variables
+        What leads it to a place.
+    settings
+        Traits, by class.
+    """
+
+    def __init__(self, variables: Mapping[str, str], settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.token = secrets.token_hex(16)
+        self._folder = tempfile.TemporaryDirectory(prefix="dodas-jupyter-")
+        folder = Path(self._folder.name)
+        self.log = folder / "log"
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        traits: dict[str, dict[str, Any]] = {
+            # pip puts ours and jupyter-server-proxy's files where they enable the extensions; here nothing need be installed.
+            "ServerApp": {
+                "jpserver_extensions": {"jupyter_server_proxy": True},
+                "port": self.port,
+                "port_retries": 0,
+                "open_browser": False,
+                "allow_root": True,
+                "root_dir": str(folder),
+            },
+            "IdentityProvider": {"token": self.token},
+        }
+        for name, values in (settings or {}).items():
+            traits.setdefault(name, {}).update(values)
+        (folder / "config").mkdir()
+        (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(traits))
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyter_server"],
+                env={
+                    **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
+                    **variables,
+                    "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                    "JUPYTER_CONFIG_PATH": str(ROOT / "jupyter-config"),
+                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+                    "JUPYTER_DATA_DIR": str(folder / "data"),
+                },
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.url}/dodas/api/v1"
+        self.client = httpx.Client(base_url=f"{self.api}/", headers=self.headers, timeout=30)
+        blocking_until(self._answers, within=30)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request of the owner carries."""
+        return {"Authorization": f"token {self.token}"}
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/api/status", headers=self.headers).is_success
+        except httpx.TransportError:
+            return False
+
+    def events(self) -> AbstractContextManager[ClientConnection]:
+        """Listen to the event bus."""
+        return connect(f"ws://127.0.0.1:{self.port}/api/events/subscribe", additional_headers=self.headers)
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        """Read one cluster."""
+        found: dict[str, Any] = self.client.get(f"clusters/{name}").raise_for_status().json()
+        return found
+
+    def until_phase(self, name: str, phase: str, within: float = 30) -> dict[str, Any]:
+        """Wait until a cluster is in a phase."""
+        return blocking_until(
+            lambda: self.cluster(name), within=within, meets=lambda found: bool(found["status"]["phase"] == phase)
+        )
+
+    def until_gone(self, name: str, within: float = 30) -> None:
+        """Wait until there is no such cluster."""
+        blocking_until(lambda: self.client.get(f"clusters/{name}").status_code, within=within, meets=lambda code: code == 404)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it politely, and remove what it wrote."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            finally:
+                self.process.kill()
+                self.process.wait()
+        self._folder.cleanup()
