@@ -23,6 +23,7 @@ CELL_WITHIN = 180.0
 
 # The numbers of the example are facts of its data, the mass a range that every honest fit of them meets.
 EXACT: Final = {"candidates": 2304, "events": 500, "pairs": 500, "in_window": 443}
+ENGINES: Final = ("dask", "spark")
 Z_MASS: Final = (90.0, 91.5)
 
 
@@ -63,7 +64,14 @@ def judge(result: Mapping[str, Any]) -> None:
     DodasError
         With what differs.
     """
-    wrong = [f"{name} is {result.get(name)}, not {number}" for name, number in EXACT.items() if result.get(name) != number]
+    wrong = [
+        f"{name} is {counts.get(name)} with {engine}, not {number}"
+        for engine, counts in ((engine, result.get(engine, {})) for engine in ENGINES)
+        for name, number in EXACT.items()
+        if counts.get(name) != number
+    ]
+    if not result.get("same_pairs"):
+        wrong.append("the engines chose different pairs")
     mass = result.get("z_mass")
     if not isinstance(mass, float) or not Z_MASS[0] <= mass <= Z_MASS[1]:
         wrong.append(f"z_mass is {mass}, not in {Z_MASS[0]} to {Z_MASS[1]} GeV")

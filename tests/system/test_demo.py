@@ -21,7 +21,7 @@ def test_the_demo_finds_the_numbers_that_are_in_the_data_and_leaves_nothing(plac
     done = subprocess.run([UP, "--demo"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for number in (2304, 500, 443):
-        assert re.search(rf" {number}$", done.stdout, re.MULTILINE), done.stdout
+        assert re.search(rf" {number} +{number}$", done.stdout, re.MULTILINE), done.stdout
     mass = re.search(r"^Z mass  ([\d.]+) \+- ([\d.]+) GeV$", done.stdout, re.MULTILINE)
     assert mass, done.stdout
     assert 90.0 < float(mass[1]) < 91.5
