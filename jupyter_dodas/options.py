@@ -6,7 +6,7 @@ A kind subclasses `Options` and adds its own fields; these here every kind has.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 
@@ -16,6 +16,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from jupyter_dodas.errors import InvalidOption, UnknownOption
 
 __all__ = ["Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
+
+# What a user wrote may hold a secret, and an error's text ends in a log or a notebook.
+_CLOSED: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 _MOST: Final = 100_000
 _SECRET_NAME: Final = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|API_KEY|PRIVATE_KEY|ACCESS_KEY)$", re.IGNORECASE)
@@ -50,7 +53,7 @@ Memory = Annotated[ByteSize, BeforeValidator(_size), Field(ge=64 * 2**20, le=2**
 class Adapt(BaseModel):
     """Let the number of workers follow the work, between two bounds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _CLOSED
 
     minimum: Count = Field(default=0, description="Never fewer workers than this.")
     maximum: Count = Field(description="Never more workers than this.")
@@ -73,7 +76,7 @@ class Adapt(BaseModel):
 class GroupOptions(BaseModel):
     """Workers of one shape."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _CLOSED
 
     workers: Count = Field(default=2, description="How many workers.")
     adapt: Adapt | None = Field(default=None, description="Bounds for workers that follow the work, instead of a fixed number.")
@@ -89,7 +92,7 @@ class GroupOptions(BaseModel):
 class Environment(BaseModel):
     """What a cluster's processes find around them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _CLOSED
 
     variables: Mapping[str, str] = Field(
         default_factory=dict, description="Environment variables. Never secrets: they show in process lists."
@@ -111,34 +114,58 @@ class Environment(BaseModel):
             if _SECRET_NAME.search(name):
                 raise PydanticCustomError(
                     "secret",
-                    f"{name} looks like a secret, and the environment is readable by others; lay it in a credentials folder",
+                    f"{name} looks like a secret, and others can read the environment of a process",
                 )
         return variables
 
     @field_validator("files")
     @classmethod
-    def _present(cls, files: tuple[str, ...]) -> tuple[str, ...]:
-        for file in files:
-            if not Path(file).expanduser().exists():
-                raise PydanticCustomError("file", f"there is no file {file}")
-        return tuple(str(Path(file).expanduser().absolute()) for file in files)
+    def _absolute_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_absolute(file) for file in files)
 
     @field_validator("folder", "credentials")
     @classmethod
-    def _folder(cls, folder: str | None) -> str | None:
-        if folder is None:
-            return None
-        path = Path(folder).expanduser().absolute()
-        if not path.is_dir():
-            raise PydanticCustomError("folder", f"there is no folder {folder}")
-        return str(path)
+    def _absolute_folder(cls, folder: str | None) -> str | None:
+        return None if folder is None else _absolute(folder)
 
-    @field_validator("credentials")
-    @classmethod
-    def _private(cls, folder: str | None) -> str | None:
-        if folder is not None and Path(folder).stat().st_mode & 0o077:
-            raise PydanticCustomError("private", f"others may read {folder}; run: chmod 700 {folder}")
-        return folder
+    def check(self) -> None:
+        """See that what it names is there. Only a launch does this: what goes away later does no harm to what runs.
+
+        Raises
+        ------
+        InvalidOption
+        """
+        for file in self.files:
+            if not Path(file).exists():
+                raise _not_there("files", file, "file")
+        names = [Path(file).name for file in self.files]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InvalidOption(
+                f"environment.files will not do: two of them are called {twice}",
+                cause="Files are laid into one folder, by their names.",
+                remedy="Rename one, or lay both into folders.",
+            )
+        for option, folder in (("folder", self.folder), ("credentials", self.credentials)):
+            if folder is not None and not Path(folder).is_dir():
+                raise _not_there(option, folder, "folder")
+        if self.credentials is not None and Path(self.credentials).stat().st_mode & 0o077:
+            raise InvalidOption(
+                f"environment.credentials={self.credentials!r} will not do: others may read it",
+                cause="Credentials are for their owner alone.",
+                remedy=f"Run: chmod 700 {self.credentials}",
+            )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _not_there(option: str, path: str, what: str) -> InvalidOption:
+    return InvalidOption(
+        f"environment.{option}={path!r} will not do: there is no such {what}",
+        cause=f"environment.{option}: {Environment.model_fields[option].description}",
+        remedy="Write the path from the root, or from the folder that you launch in.",
+    )
 
 
 class Options(GroupOptions):
@@ -181,49 +208,77 @@ def validate(model: type[OptionsT], kind: str, options: Mapping[str, Any]) -> Op
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        raise _explain(model, kind, error.errors()[0]) from error
+        # A slip of the pen explains what seems to be missing, so it comes first.
+        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _explain(model, kind, first) from error
 
 
 def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidOption:
     path = [str(part) for part in error["loc"]]
     option = ".".join(path) or "options"
     if error["type"] == "extra_forbidden":
-        return UnknownOption(path[-1], kind, _fields_at(model, path[:-1]))
-    field = model.model_fields.get(path[0]) if path else None
-    described = (field.description or "") if field else ""
-    why = error["msg"].removeprefix("Input should be ")
+        return UnknownOption(path[-1], kind, _model_at(model, path[:-1]).model_fields)
+    why = error["msg"].replace("Input should be", "it should be").replace("Field required", "it is missing")
     if error["type"].startswith("byte_size"):
         why = 'a size is needed, such as "2 GiB"'
+    described = _described(model, path)
+    # The value of a variable may be a secret that has no business there.
+    silent = path[:2] == ["environment", "variables"] or error["type"] == "missing"
+    shown = option if silent else f"{option}={_short(error['input'])}"
     return InvalidOption(
-        f"{option}={_short(error['input'])} will not do: {why}",
+        f"{shown} will not do: {why}",
         cause=f"{option}: {described}" if described else "",
-        remedy=_remedy(error),
+        remedy=_remedy(error, path) or f"`dodas launch {kind} --help` lists the options with their values.",
     )
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Names of the fields of the (nested) model at `path`."""
-    if not path:
-        return list(model.model_fields)
-    return list(_NESTED.get(path[0], model).model_fields)
+def _model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """Return the (nested) model at `path`."""
+    for part in path:
+        model = _NESTED.get(part, model)
+    return model
 
 
 _NESTED: Final[Mapping[str, type[BaseModel]]] = {"environment": Environment, "adapt": Adapt, "groups": GroupOptions}
 
 
-def _remedy(error: ErrorDetails) -> str:
+def _described(model: type[BaseModel], path: Sequence[str]) -> str:
+    """Return the description of the innermost option on the way."""
+    for length in range(len(path), 0, -1):
+        if (field := _model_at(model, path[: length - 1]).model_fields.get(path[length - 1])) is not None:
+            return field.description or ""
+    return ""
+
+
+def _remedy(error: ErrorDetails, path: Sequence[str]) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "greater_than_equal":
-            return f"Give at least {context['ge']}."
+            return f"Give at least {_amount(context['ge'], path)}."
         case "less_than_equal":
-            return f"Give at most {context['le']}."
+            return f"Give at most {_amount(context['le'], path)}."
         case "byte_size" | "byte_size_unit" | "size":
             return 'Write a number and a unit: "512 MiB", "2 GiB", "2 GB".'
-        case "whole" | "int_parsing" | "int_type" | "int_from_float" | "finite_number":
+        case "whole" | "int_parsing" | "int_type" | "int_from_float":
             return "Give a whole number."
+        case "finite_number" | "float_parsing" | "float_type":
+            return "Give a number."
+        case "adapt" | "model_type" if path[-1:] == ["adapt"]:
+            return "Give the fewest and the most workers, such as [0, 10]."
+        case "secret":
+            return "Write it to a file in a folder that only you can read, and give the folder as environment.credentials."
+        case "variable":
+            return "Use letters, digits and underscores, and begin with a letter."
+        case "group":
+            return 'For example "gpu".'
         case _:
             return ""
+
+
+def _amount(number: float, path: Sequence[str]) -> str:
+    if path[-1:] == ["memory"]:
+        return ByteSize(number).human_readable()
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _short(value: object) -> str:

@@ -87,16 +87,21 @@ class Place:
                     found.append(Process(int(folder.name), started, f"{name}: {command}"))
         return found
 
+    def keepers(self) -> Sequence[Process]:
+        """The keeper, if it runs; there is never more than one."""
+        return self.processes(_keeps)
+
+    def controllers(self) -> Sequence[Process]:
+        """The controller, if it runs."""
+        return self.processes(lambda command: command.startswith("python") and "-m jupyter_dodas.controller" in command)
+
     def keeper(self) -> Process:
         """The keeper, as soon as it runs."""
-        return self._one(_keeps)
+        return blocking_until(self.keepers, within=10)[0]
 
     def controller(self) -> Process:
         """The controller, as soon as it runs."""
-        return self._one(lambda command: "-m jupyter_dodas.controller" in command)
-
-    def _one(self, does: Callable[[str], object]) -> Process:
-        return blocking_until(lambda: self.processes(does), within=10)[0]
+        return blocking_until(self.controllers, within=10)[0]
 
     def instances(self, cluster: str) -> Mapping[str, Process]:
         """The guards of a cluster's instances, by name: each is the parent of one, and ends with it."""
@@ -109,12 +114,9 @@ class Place:
 
     def children(self, of: Process) -> Sequence[Process]:
         """The processes right below one."""
-        found = []
-        for task in Path(f"/proc/{of.pid}/task").glob("*/children"):
-            for pid in map(int, task.read_text().split()):
-                if (started := _started(pid)) is not None:
-                    found.append(Process(pid, started, ""))
-        return found
+        tasks = Path(f"/proc/{of.pid}/task").glob("*/children")
+        pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+        return [Process(pid, started, "") for pid in pids if (started := _started(pid)) is not None]
 
     def ask(self, **request: object) -> dict[str, Any]:
         """Ask the keeper."""
@@ -185,7 +187,7 @@ class Place:
         for program in self._launchers:
             program.kill()
             program.communicate()
-        for process in self.processes(_keeps):
+        for process in self.keepers():
             process.kill(signal.SIGTERM)
         try:
             self.assert_deserted()
@@ -214,11 +216,12 @@ def _ours(command: str) -> bool:
     """Whether it is the keeper, a preloaded process or the controller, which may stay when clusters go."""
     own = "jupyter_dodas.controller", "jupyter_dodas.backends.local.preload"
     # What one of them has forked has its command line, but a name of its own.
-    return command.startswith("python") and (_keeps(command) or any(f"-m {module}" in command for module in own))
+    return _keeps(command) or (command.startswith("python") and any(f"-m {module}" in command for module in own))
 
 
 def _keeps(command: str) -> bool:
-    return "keeper.main(" in command or "-m jupyter_dodas.backends.local.keeper" in command
+    own = "keeper.main(" in command or "-m jupyter_dodas.backends.local.keeper" in command
+    return own and command.startswith("python")  # guards have its command line, but a name of their own
 
 
 def _started(pid: int) -> int | None:

@@ -64,6 +64,7 @@ async def launch(
     configured = settings.load()
     place = places.backend(configured, backend)
     valid = checked(kind, options, configured.limits)
+    valid.environment.check()
     if name is not None:
         check_name(name)
     face = _face(kind)

@@ -65,7 +65,7 @@ class Store(Protocol):
         ...
 
     async def receipts(self) -> Sequence[Receipt]:
-        """Read the accounts, oldest first."""
+        """Read the accounts, oldest first. A cluster stands there once, also if a controller was killed while it wrote."""
         ...
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:

@@ -24,19 +24,21 @@ _FIRST_PORT: Final = 20_000
 
 
 class _Hints:
-    """Tells every watcher a name."""
+    """Tells watchers a name."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[str]] = set()
+        self._queues: dict[asyncio.Queue[str], object] = {}
 
-    def tell(self, name: str) -> None:
-        for queue in self._queues:
-            queue.put_nowait(name)
+    def tell(self, name: str, teller: object = None) -> None:
+        """Tell everybody but the teller, who knows."""
+        for queue, watcher in self._queues.items():
+            if watcher is not teller:
+                queue.put_nowait(name)
 
     @asynccontextmanager
-    async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
+    async def watch(self, watcher: object = None) -> AsyncGenerator[AsyncIterator[str], None]:
         queue: asyncio.Queue[str] = asyncio.Queue()
-        self._queues.add(queue)
+        self._queues[queue] = watcher
 
         async def names() -> AsyncGenerator[str, None]:
             while True:
@@ -46,7 +48,7 @@ class _Hints:
         try:
             yield heard
         finally:
-            self._queues.discard(queue)
+            del self._queues[queue]
             await heard.aclose()
 
 
@@ -59,27 +61,39 @@ class _Kept:
     secrets: dict[str, bytes] = field(default_factory=dict)
 
     def record(self) -> Record:
-        return Record(
-            spec=ClusterSpec.model_validate_json(self.spec), status=ClusterStatus.model_validate_json(self.status)
-        )
+        return Record(spec=ClusterSpec.model_validate_json(self.spec), status=ClusterStatus.model_validate_json(self.status))
+
+
+@dataclass
+class _Place:
+    """What all holders of a store share."""
+
+    kept: dict[str, _Kept] = field(default_factory=dict)
+    receipts: list[str] = field(default_factory=list)
+    hints: _Hints = field(default_factory=_Hints)
 
 
 class MemoryStore:
-    """The `Store` that forgets. Every call lets others run first, as one that reads a disk or a network does."""
+    """The `Store` that forgets. Every call lets others run first, as one that reads a disk or a network does.
 
-    def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
-        self._receipts: list[str] = []
-        self._hints = _Hints()
+    Nobody hears of what was written through the same object.
+    """
+
+    def __init__(self, place: _Place | None = None) -> None:
+        self._place = place or _Place()
+
+    def elsewhere(self) -> "MemoryStore":
+        """Return the same store, as another process would hold it."""
+        return MemoryStore(self._place)
 
     async def create(self, spec: ClusterSpec) -> Record:
         """See `Store.create`."""
         await asyncio.sleep(0)
-        if spec.name in self._kept:
+        if spec.name in self._place.kept:
             raise AlreadyExists(spec.name)
         kept = _Kept(spec.model_dump_json(), ClusterStatus(uid=spec.uid).model_dump_json())
-        self._kept[spec.name] = kept
-        self._hints.tell(spec.name)
+        self._place.kept[spec.name] = kept
+        self._place.hints.tell(spec.name, self)
         return kept.record()
 
     async def get(self, name: str) -> Record:
@@ -90,7 +104,7 @@ class MemoryStore:
     async def list(self) -> Sequence[Record]:
         """See `Store.list`."""
         await asyncio.sleep(0)
-        return [self._kept[name].record() for name in sorted(self._kept)]
+        return [self._place.kept[name].record() for name in sorted(self._place.kept)]
 
     async def change(self, spec: ClusterSpec) -> Record:
         """See `Store.change`."""
@@ -100,22 +114,22 @@ class MemoryStore:
         if stored != spec.generation:
             raise StaleGeneration(spec.name, spec.generation, stored)
         kept.spec = spec.model_copy(update={"generation": stored + 1}).model_dump_json()
-        self._hints.tell(spec.name)
+        self._place.hints.tell(spec.name, self)
         return kept.record()
 
     async def report(self, name: str, status: ClusterStatus) -> None:
         """See `Store.report`."""
         await asyncio.sleep(0)
         self._found(name, status.uid).status = status.model_dump_json()
-        self._hints.tell(name)
+        self._place.hints.tell(name, self)
 
     async def remove(self, name: str, uid: str) -> None:
         """See `Store.remove`."""
         await asyncio.sleep(0)
-        kept = self._kept.get(name)
+        kept = self._place.kept.get(name)
         if kept is not None and uid in ("", kept.record().spec.uid):
-            del self._kept[name]
-            self._hints.tell(name)
+            del self._place.kept[name]
+            self._place.hints.tell(name, self)
 
     async def keep_secrets(self, name: str, secrets: Mapping[str, bytes]) -> None:
         """See `Store.keep_secrets`."""
@@ -125,28 +139,29 @@ class MemoryStore:
     async def secrets(self, name: str) -> Mapping[str, bytes]:
         """See `Store.secrets`."""
         await asyncio.sleep(0)
-        return dict(self._kept[name].secrets) if name in self._kept else {}
+        return dict(self._place.kept[name].secrets) if name in self._place.kept else {}
 
     async def account(self, receipt: Receipt) -> None:
         """See `Store.account`."""
         await asyncio.sleep(0)
-        self._receipts.append(receipt.model_dump_json())
+        self._place.receipts.append(receipt.model_dump_json())
 
     async def receipts(self) -> Sequence[Receipt]:
         """See `Store.receipts`."""
         await asyncio.sleep(0)
-        return [Receipt.model_validate_json(line) for line in self._receipts]
+        receipts = [Receipt.model_validate_json(line) for line in self._place.receipts]
+        return list({receipt.uid: receipt for receipt in receipts}.values())
 
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
         """See `Store.watch`."""
-        async with self._hints.watch() as names:
+        async with self._place.hints.watch(self) as names:
             yield names
 
     def _found(self, name: str, uid: str | None = None) -> _Kept:
-        kept = self._kept.get(name)
+        kept = self._place.kept.get(name)
         if kept is None or uid not in (None, kept.record().spec.uid):
-            raise NotFound(name, self._kept)
+            raise NotFound(name, self._place.kept)
         return kept
 
 

@@ -1,5 +1,7 @@
 """What a service on a backend owes its user: launch, use, scale, find again, stop, and nothing left."""
 
+# ruff: noqa: D102 - a test's name says what it shows
+
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 

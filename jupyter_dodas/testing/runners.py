@@ -1,5 +1,7 @@
 """What a runner owes the controller, and what one of real programs owes those programs besides."""
 
+# ruff: noqa: D102 - a test's name says what it shows
+
 import asyncio
 import json
 from collections.abc import AsyncIterator
@@ -265,9 +267,7 @@ class ProgramContract(Contract):
     async def test_preloading_makes_no_difference(self, runner: Runner, clusters: tuple[str, str]) -> None:
         """Modules that are imported already, or cannot be, change nothing of what a command does."""
         for number, preload in enumerate([(), ("json", "email.mime.text"), ("no_such_module",)]):
-            module = Instance(
-                f"module-{number}", clusters[0], "hub", ("python", "-m", "calendar", "2026", "11"), preload=preload
-            )
+            module = Instance(f"module-{number}", clusters[0], "hub", ("python", "-m", "calendar", "2026", "11"), preload=preload)
             await runner.apply(module)
             assert (await _ended(runner, clusters[0], module.name)).ok
             assert "November 2026" in (await runner.logs(clusters[0]))[module.name]
@@ -291,9 +291,7 @@ def _script(cluster: str, name: str, code: str, **around: Any) -> Instance:
 
 
 async def _ended(runner: Runner, cluster: str, name: str) -> Running:
-    seen = await until(
-        lambda: runner.observe(cluster), within=_SOON, meets=lambda seen: seen[name].state is InstanceState.ENDED
-    )
+    seen = await until(lambda: runner.observe(cluster), within=_SOON, meets=lambda seen: seen[name].state is InstanceState.ENDED)
     return seen[name]
 
 

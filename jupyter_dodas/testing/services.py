@@ -1,5 +1,7 @@
 """What a service owes the controller: pure descriptions, valid options, no secret where others can read. Nothing runs here."""
 
+# ruff: noqa: D102 - a test's name says what it shows
+
 import asyncio
 import base64
 import dataclasses

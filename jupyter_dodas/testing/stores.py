@@ -1,5 +1,7 @@
 """What a store owes everybody: versioned records, no lost write, hints."""
 
+# ruff: noqa: D102 - a test's name says what it shows
+
 import asyncio
 import time
 import uuid
@@ -188,6 +190,12 @@ class StoreContract:
             await store.account(line)
         await store.remove("higgs", spec.uid)
         assert list(await elsewhere.receipts()) == lines
+
+    async def test_a_cluster_is_accounted_once(self, store: Store) -> None:
+        """A controller that is killed between its account and the removal of the record does both again."""
+        for line in (a_receipt(uid="u", end=3.0), a_receipt("w", uid="v"), a_receipt(uid="u", end=4.0)):
+            await store.account(line)
+        assert list(await store.receipts()) == [a_receipt(uid="u", end=4.0), a_receipt("w", uid="v")]
 
     # -- hints --------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, overload
 
 __all__ = ["blocking_until", "until"]
 
@@ -13,7 +13,15 @@ T = TypeVar("T")
 _EVERY: Final = 0.01
 
 
-async def until(look: Callable[[], Awaitable[T] | T], *, within: float, meets: Callable[[T], object] = bool) -> T:
+@overload
+async def until(look: Callable[[], Awaitable[T]], *, within: float, meets: Callable[[T], object] = ...) -> T: ...
+
+
+@overload
+async def until(look: Callable[[], T], *, within: float, meets: Callable[[T], object] = ...) -> T: ...
+
+
+async def until(look: Callable[[], Any], *, within: float, meets: Callable[[Any], object] = bool) -> Any:
     """Look again and again, and return the first answer that will do.
 
     Parameters
@@ -33,7 +41,7 @@ async def until(look: Callable[[], Awaitable[T] | T], *, within: float, meets: C
     deadline = time.monotonic() + within
     while True:
         found = look()
-        answer = await found if inspect.isawaitable(found) else cast("T", found)
+        answer = await found if inspect.isawaitable(found) else found
         if meets(answer):
             return answer
         _give_up_after(deadline, within, answer)

@@ -19,16 +19,11 @@ from tests.place import Place, Process
 
 PROGRAMS: Mapping[Does, str] = {
     Does.STAY: "import time; print('here', flush=True); time.sleep(600)",
-    Does.RESIST: (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
-    ),
+    Does.RESIST: ("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"),
     Does.LEAVE: "print('first'); print('last')",
     Does.FAIL: "raise SystemExit(3)",
     Does.WORK: (
-        "import os, time\n"
-        "if not (pid := os.fork()):\n"
-        "    while time.process_time() < 0.3: pass\n"
-        "else: os.waitpid(pid, 0)\n"
+        "import os, time\nif not (pid := os.fork()):\n    while time.process_time() < 0.3: pass\nelse: os.waitpid(pid, 0)\n"
     ),
 }
 
@@ -132,32 +127,22 @@ class TestLocalEndings(LocalRunnerFixtures):
     ) -> None:
         family = await self.started(place, runner, clusters[0])
         await getattr(runner, end)(clusters[0], "hub")
-        await until(
-            lambda: runner.observe(clusters[0]), within=5, meets=lambda seen: seen["hub"].state is InstanceState.ENDED
-        )
+        await until(lambda: runner.observe(clusters[0]), within=5, meets=lambda seen: seen["hub"].state is InstanceState.ENDED)
         assert not any(process.alive() for process in family)
 
-    async def test_so_does_one_whose_guard_is_killed(
-        self, place: Place, runner: Runner, clusters: tuple[str, str]
-    ) -> None:
+    async def test_so_does_one_whose_guard_is_killed(self, place: Place, runner: Runner, clusters: tuple[str, str]) -> None:
         family = await self.started(place, runner, clusters[0])
         place.instances(clusters[0])["hub"].kill()
-        await until(
-            lambda: runner.observe(clusters[0]), within=5, meets=lambda seen: seen["hub"].state is InstanceState.ENDED
-        )
+        await until(lambda: runner.observe(clusters[0]), within=5, meets=lambda seen: seen["hub"].state is InstanceState.ENDED)
         await until(lambda: [process for process in family if process.alive()], within=5, meets=lambda left: not left)
 
-    async def test_a_killed_keeper_takes_everything_along(
-        self, place: Place, runner: Runner, clusters: tuple[str, str]
-    ) -> None:
+    async def test_a_killed_keeper_takes_everything_along(self, place: Place, runner: Runner, clusters: tuple[str, str]) -> None:
         await self.started(place, runner, clusters[0])
         place.keeper().kill()
         await until(place.processes, within=5, meets=lambda left: not left)
         place.assert_deserted()
 
-    async def test_a_keeper_that_is_told_to_end_does_so(
-        self, place: Place, runner: Runner, clusters: tuple[str, str]
-    ) -> None:
+    async def test_a_keeper_that_is_told_to_end_does_so(self, place: Place, runner: Runner, clusters: tuple[str, str]) -> None:
         await self.started(place, runner, clusters[0])
         place.keeper().kill(signal.SIGTERM)
         await until(place.processes, within=5, meets=lambda left: not left)

@@ -22,6 +22,11 @@ class TestMemoryStore(StoreContract):
     def store(self) -> Store:
         return MemoryStore()
 
+    @pytest.fixture
+    def elsewhere(self, store: Store) -> Store:
+        assert isinstance(store, MemoryStore)
+        return store.elsewhere()
+
 
 @pytest.mark.parametrize("lag", [0.0, 0.05])
 class TestMemoryRunner(RunnerContract):

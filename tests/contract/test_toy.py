@@ -1,7 +1,6 @@
 """The toy keeps the contracts honest: a kind from another package, and the same kind on this machine."""
 
 import asyncio
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 

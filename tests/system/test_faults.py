@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 import random
 import subprocess
 import threading
@@ -91,7 +92,12 @@ class DaskWork:
 
     def __init__(self, cluster: Cluster) -> None:
         self._client = cluster.client()
-        self._squares = self._client.map(lambda number: (time.sleep(0.1), number**2)[1], range(12), pure=False)
+
+        def slow_square(number: int) -> int:
+            time.sleep(0.1)
+            return number**2
+
+        self._squares = self._client.map(slow_square, range(12), pure=False)
 
     def finish(self) -> None:
         with self._client as client:
@@ -108,7 +114,6 @@ CORE: Final = {"toy": "hub", "dask": "scheduler"}
 @pytest.mark.timeout(180)
 def test_round(round_seed: int, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Round.draw(round_seed)
-    print(drawn)
     monkeypatch.setenv("DODAS_NAMESPACES", str(drawn.namespaces).lower())
     kernel = place.run(KERNEL, json.dumps({"kind": drawn.kind, "name": NAME, "workers": 2, **drawn.options}))
     scene = Scene(place, drawn, kernel)
@@ -118,8 +123,7 @@ def test_round(round_seed: int, place: Place, monkeypatch: pytest.MonkeyPatch) -
         scene.settle()
         blocking_until(place.left, within=10, meets=lambda left: not left)
     except BaseException:
-        print(place.record(NAME))
-        print((place.state / "controller.log").read_text()[-5000:])
+        logging.exception("%s\n%s\n%s", drawn, place.record(NAME), (place.state / "controller.log").read_text()[-5000:])
         raise
     finally:
         scene.close()
@@ -167,40 +171,34 @@ class Scene:
     # -- the fault ----------------------------------------------------------------------------------------------------
 
     def strike(self) -> None:
-        """Kill what was drawn. Of a cluster that stops it may not be there any more."""
-        match self.drawn.target:
-            case "controller":
-                self.place.controller().kill()
-            case "keeper":
-                self.end_with_the_keeper()
-            case "kernel":
-                self.kernel.kill()
-                self.kernel.wait()
-            case _:
-                victim = self.victim()
-                if victim is not None:
-                    victim.kill()
-
-    def end_with_the_keeper(self) -> None:
-        """Kill the keeper: everything that ran for it ends with it, whoever else comes to life meanwhile."""
-        keeper, own = self.place.keeper(), self.place.processes()
-        keeper.kill()
-        blocking_until(lambda: [process for process in own if process.alive()], within=ENDS, meets=lambda left: not left)
+        """Kill what was drawn, and see it dead. Of a cluster that stops it may not be there any more."""
+        if self.drawn.target == "kernel":
+            self.kernel.kill()
+            self.kernel.wait()
+            return
+        here = self.place.processes()
+        if (victim := self.victim()) is not None:
+            victim.kill()
+            blocking_until(victim.alive, within=ENDS, meets=lambda alive: not alive)
+            if self.drawn.target == "keeper":
+                # Everything that ran for it ends with it, whoever else comes to life meanwhile.
+                blocking_until(lambda: [one for one in here if one.alive()], within=ENDS, meets=lambda left: not left)
 
     def victim(self) -> Process | None:
-        """Find an instance, or its guard."""
+        """Find whom to kill."""
+        find = {"controller": self.place.controllers, "keeper": self.place.keepers}.get(self.drawn.target, self.instances)
+        if self.drawn.phase == "stopping":
+            return next(iter(find()), None)
+        return blocking_until(find, within=UP)[0]
 
-        def there() -> Sequence[Process]:
-            guards = self.place.instances(NAME)
-            of = [guard for name, guard in guards.items() if (name == CORE[self.drawn.kind]) == (self.drawn.target == "core")]
-            return of if self.drawn.guard else [child for guard in of for child in self.place.children(guard)]
-
+    def instances(self) -> Sequence[Process]:
+        """Find the core or the workers, or their guards."""
         try:
-            return blocking_until(there, within=UP if self.drawn.phase != "stopping" else 0)[0]
-        except (AssertionError, OSError):
-            if self.drawn.phase != "stopping":
-                raise
-            return None
+            guards = self.place.instances(NAME)
+        except OSError:
+            return []  # the keeper has ended, or is about to
+        of = [guard for name, guard in guards.items() if (name == CORE[self.drawn.kind]) == (self.drawn.target == "core")]
+        return of if self.drawn.guard else [child for guard in of for child in self.place.children(guard)]
 
     # -- and after ----------------------------------------------------------------------------------------------------
 

@@ -710,13 +710,13 @@ NOT_OURS = [missing_required_header, positive_data_acceptance]
 
 @schema.parametrize()
 @settings(max_examples=30, derandomize=True)
-def test_it_does_as_its_document_says(case: schemathesis.Case, fuzzed: JupyterServer) -> None:
+def test_it_does_as_its_document_says(case: schemathesis.Case[Any], fuzzed: JupyterServer) -> None:
     case.call_and_validate(base_url=fuzzed.api, headers=fuzzed.headers, excluded_checks=NOT_OURS)
 
 
 @schema.include(path_regex="name").exclude(method="DELETE").parametrize()
 @settings(max_examples=30, derandomize=True)
-def test_it_does_so_with_a_cluster_that_is_there(case: schemathesis.Case, fuzzed: JupyterServer) -> None:
+def test_it_does_so_with_a_cluster_that_is_there(case: schemathesis.Case[Any], fuzzed: JupyterServer) -> None:
     case.path_parameters["name"] = "there"
     case.query.pop("follow", None)  # does not end
     case.call_and_validate(base_url=fuzzed.api, headers=fuzzed.headers, excluded_checks=[*NOT_OURS, negative_data_rejection])

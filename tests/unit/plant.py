@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from jupyter_dodas.backends.base import Running
 from jupyter_dodas.errors import NotFound
-from jupyter_dodas.options import GroupOptions, Options
+from jupyter_dodas.options import GroupOptions, Options, validate
 from jupyter_dodas.services.base import Instance, Link, Report, Role, Service, Site
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase
 from jupyter_dodas.testing.memory import KILLED, Act, MemoryRunner, MemoryStore
@@ -116,7 +116,6 @@ class Plant:
         ago = None if floor.last_active is None else asyncio.get_running_loop().time() - floor.last_active
         return Report(frozenset(up), frozenset(floor.running), work, work > 0, ago)
 
-
     def judge(self, cluster: str, name: str) -> None:
         """Somebody ends an instance of a cluster that goes on: it must have been drained, if it ever answered."""
         floor = self.floor(cluster)
@@ -150,6 +149,16 @@ class PlantRunner(MemoryRunner):
             and status.phase in (Phase.STARTING, Phase.READY, Phase.DEGRADED)
         )
 
+    async def judge_drain(self, cluster: str, names: Collection[str]) -> None:
+        """Somebody has workers freed: of a group that follows the work, and is not larger than asked, only idle ones."""
+        options = validate(Options, "plant", (await self._store.get(cluster)).spec.options)
+        floor = self._plant.floor(cluster)
+        for group, asked in options.all_groups().items():
+            members = {i.name for i in self.alive if i.cluster == cluster and i.group == group and i.name not in floor.draining}
+            for name in members & set(names) & floor.running.keys():
+                if asked.adapt is not None and len(members) <= asked.adapt.maximum:
+                    self._plant.wrongs.append(f"{cluster}/{name} was to end, while it worked and the work wanted it")
+
     def end(self, cluster: str, name: str, ended: Running = KILLED) -> None:
         super().end(cluster, name, ended)
         self._plant.look(cluster)
@@ -169,8 +178,8 @@ class PlantService(Service):
         return Role("hub", ports=("work",)), Role("worker", scaled=True)
 
     def instance(self, name: str, role: Role, group: GroupOptions, spec: ClusterSpec, site: Site) -> Instance:
-        scaled = {"cores": group.cores, "memory": int(group.memory)} if role.scaled else {}
-        return Instance(name, spec.name, role.name, ("work",), **scaled)
+        cores, memory = (group.cores, int(group.memory)) if role.scaled else (1, 0)
+        return Instance(name, spec.name, role.name, ("work",), cores=cores, memory=memory)
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         return PlantLink(self._plant, site().cluster, changed)
@@ -190,6 +199,7 @@ class PlantLink:
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
         await asyncio.sleep(0)
         floor = self._plant.floor(self._cluster)
+        await self._plant.runner.judge_drain(self._cluster, set(instances) - floor.draining)
         floor.draining |= set(instances)
         return [name for name in instances if name not in floor.running]
 

@@ -29,16 +29,17 @@ QUIET = 400.0
 """Seconds after which nothing is under way any more: longer than any back-off, drain or piece of work here."""
 
 
-def of_options() -> st.SearchStrategy[Mapping[str, Any]]:
-    fixed = st.builds(dict, workers=SIZES)
-    adaptive = st.builds(lambda low, more: {"adapt": [low, low + more]}, st.integers(0, 2), st.integers(1, 4))
-    shape = st.one_of(fixed, adaptive)
-    return st.builds(
-        lambda one, other, idle: {**one, "cores": 2, "idle_timeout": idle, "groups": {"gpu": other} if other else {}},
-        shape,
-        st.none() | shape,
-        st.sampled_from([None, 100.0]),
-    )
+def shapes() -> st.SearchStrategy[dict[str, Any]]:
+    fixed: st.SearchStrategy[dict[str, Any]] = st.builds(dict, workers=SIZES)
+    return fixed | st.builds(lambda low, more: {"adapt": [low, low + more]}, st.integers(0, 2), st.integers(1, 4))
+
+
+@st.composite
+def of_options(draw: st.DrawFn) -> Mapping[str, Any]:
+    """A group or two, fixed or following the work, of clusters that are stopped when idle or are not."""
+    other = draw(st.none() | shapes())
+    idle_timeout = draw(st.sampled_from([None, 100.0]))
+    return {**draw(shapes()), "cores": 2, "idle_timeout": idle_timeout, "groups": {"gpu": other} if other else {}}
 
 
 class ControllerMachine(RuleBasedStateMachine):
@@ -89,11 +90,16 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule(spec=clusters, group=st.sampled_from(["worker", "gpu"]), workers=SIZES)
     def scale(self, spec: ClusterSpec, group: str, workers: int) -> None:
-        self.change_group(spec, group, {"workers": workers, "adapt": None})
+        self.scale_group(spec, group, {"workers": workers, "adapt": None})
+
+    @rule(workers=SIZES)
+    def scale_all(self, workers: int) -> None:
+        for spec in list(self.specs.values()):
+            self.scale_group(spec, "worker", {"workers": workers, "adapt": None})
 
     @rule(spec=clusters, group=st.sampled_from(["worker", "gpu"]), low=st.integers(0, 2), more=st.integers(1, 4))
     def adapt(self, spec: ClusterSpec, group: str, low: int, more: int) -> None:
-        self.change_group(spec, group, {"adapt": {"minimum": low, "maximum": low + more}})
+        self.scale_group(spec, group, {"adapt": {"minimum": low, "maximum": low + more}})
 
     @rule(spec=clusters, seconds=st.floats(0, 1000))
     def keep(self, spec: ClusterSpec, seconds: float) -> None:
@@ -230,7 +236,7 @@ class ControllerMachine(RuleBasedStateMachine):
 
     def start_controller(self) -> None:
         services = {"plant": PlantService(self.plant)}
-        controller = Controller(self.store, self.plant.runner, services.__getitem__, self.settings, self.loop.time)
+        controller = Controller(self.store.elsewhere(), self.plant.runner, services.__getitem__, self.settings, self.loop.time)
         self.controller = self.loop.create_task(controller.run())
 
     def kill_controller(self, turns: int) -> None:
@@ -264,7 +270,7 @@ class ControllerMachine(RuleBasedStateMachine):
         if record is not None and record.spec.uid == spec.uid:
             self.specs[spec.name] = self.loop.do(self.store.change(record.spec.model_copy(update=update))).spec
 
-    def change_group(self, spec: ClusterSpec, group: str, change: Mapping[str, Any]) -> None:
+    def scale_group(self, spec: ClusterSpec, group: str, change: Mapping[str, Any]) -> None:
         record = self.look(spec.name)
         if record is None or (group != "worker" and group not in record.spec.options["groups"]):  # type: ignore[operator]
             return
@@ -279,4 +285,4 @@ class ControllerMachine(RuleBasedStateMachine):
 
 
 TestController = ControllerMachine.TestCase
-TestController.settings = settings(max_examples=1500, stateful_step_count=30, deadline=None)
+TestController.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -201,13 +201,12 @@ class LocalStore:
             lines = self._layout.accounts.read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        found: dict[str, Receipt] = {}
         for line in lines:
-            try:
-                found.append(Receipt.model_validate_json(line))
-            except ValidationError:
-                continue
-        return found
+            with suppress(ValidationError):
+                receipt = Receipt.model_validate_json(line)
+                found[receipt.uid] = receipt
+        return list(found.values())
 
     def sweep(self) -> None:
         """Remove what a killed `create` or `remove` left. Only the controller does this, when it starts."""

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def connect(host: str, port: int) -> socket.socket:
@@ -18,6 +19,20 @@ def connect(host: str, port: int) -> socket.socket:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def do(does: str, seconds: float = 0.0) -> Any:
+    """Do a piece of work, and return its result."""
+    match does:
+        case "nap":
+            time.sleep(seconds)
+        case "burn":
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+        case "look":
+            return {"variables": dict(os.environ), "folder": str(Path.cwd()), "path": sys.path}
+    return seconds
 
 
 def main(argv: list[str]) -> None:
@@ -33,9 +48,8 @@ def main(argv: list[str]) -> None:
     hub = connect(host, int(port))
     hub.sendall(json.dumps({"token": Path(token).read_text(), "role": "drone", "name": name}).encode() + b"\n")
     for line in hub.makefile("rb"):
-        work = json.loads(line)
-        time.sleep(work["seconds"])
-        hub.sendall(json.dumps(work["number"]).encode() + b"\n")
+        asked = json.loads(line)
+        hub.sendall(json.dumps({"number": asked["number"], "result": do(**asked["work"])}).encode() + b"\n")
     raise SystemExit("the hub has gone")
 
 

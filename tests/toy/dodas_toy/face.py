@@ -26,13 +26,18 @@ class ToyClient:
         self._lines.close()
         self._socket.close()
 
-    def submit(self, seconds: float, times: int = 1) -> None:
-        """Have the drones sleep, several times."""
-        self._socket.sendall(b"%f\n" % seconds * times)
+    def submit(self, seconds: float, times: int = 1, does: str = "nap") -> None:
+        """Have the drones do something, several times: ``nap``, ``burn`` or ``look``."""
+        self._socket.sendall((json.dumps({"does": does, "seconds": seconds}).encode() + b"\n") * times)
 
-    def result(self) -> float:
-        """Wait for the next result."""
-        return float(json.loads(self._lines.readline()))
+    def result(self) -> Any:
+        """Wait for the next result: the seconds, or what a drone sees around it."""
+        return json.loads(self._lines.readline())
+
+    def look(self) -> Any:
+        """Return what a drone sees around it."""
+        self.submit(0, does="look")
+        return self.result()
 
 
 class ToyCluster(aio.Cluster):

@@ -10,15 +10,15 @@ from typing import Any
 
 
 class Hub:
-    """Work is a number of seconds to sleep; its result is that number."""
+    """Work is what `drone.do` does; each piece is done once, or again by another drone when one dies."""
 
     def __init__(self, name: str, token: str) -> None:
         self.name, self.token = name, token
         self.drones: dict[str, asyncio.StreamWriter] = {}
         self.busy: dict[str, int] = {}
         self.draining: set[str] = set()
-        self.waiting: dict[int, float] = {}
-        self.running: dict[int, float] = {}
+        self.waiting: dict[int, Any] = {}
+        self.running: dict[int, Any] = {}
         self.clients: dict[int, asyncio.StreamWriter] = {}
         self.watchers: set[asyncio.StreamWriter] = set()
         self.numbers = itertools.count()
@@ -44,9 +44,9 @@ class Hub:
     def assign(self) -> None:
         for drone, writer in self.drones.items():
             if self.waiting and drone not in self.busy and drone not in self.draining:
-                number, seconds = self.waiting.popitem()
-                self.running[number], self.busy[drone] = seconds, number
-                writer.write(json.dumps({"number": number, "seconds": seconds}).encode() + b"\n")
+                number, work = self.waiting.popitem()
+                self.running[number], self.busy[drone] = work, number
+                writer.write(json.dumps({"number": number, "work": work}).encode() + b"\n")
         if self.waiting or self.running:
             self.last_active = time.time()
         self.tell()
@@ -79,7 +79,7 @@ class Hub:
     async def serve_client(self, _: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             number = next(self.numbers)
-            self.waiting[number], self.clients[number] = float(json.loads(line)), writer
+            self.waiting[number], self.clients[number] = json.loads(line), writer
             self.assign()
 
     async def serve_drone(self, hello: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,10 +89,9 @@ class Hub:
         self.assign()
         try:
             while line := await reader.readline():
-                number = json.loads(line)
-                seconds = self.running.pop(number)
-                del self.busy[name]
-                self.clients.pop(number).write(json.dumps(seconds).encode() + b"\n")
+                done = json.loads(line)
+                del self.running[done["number"]], self.busy[name]
+                self.clients.pop(done["number"]).write(json.dumps(done["result"]).encode() + b"\n")
                 self.last_active = time.time()
                 self.freed.set()
                 self.assign()
@@ -112,7 +111,7 @@ async def run(token: str, host: str, port: int, name: str) -> None:
 
 def main(argv: list[str]) -> None:
     if "--fail" in argv:
-        print("the hub was asked to fail", file=sys.stderr)
+        sys.stderr.write("the hub was asked to fail\n")
         raise SystemExit(3)
     asyncio.run(run(argv[0], argv[1], int(argv[2]), argv[3]))
 
