@@ -155,7 +155,9 @@ def launch(
     """See `aio.launch`. Without a `follower` the launch is shown where somebody can see it: a terminal or a notebook."""
     with display.progress(follower) as shown:
         inner = blocking.run(
-            functools.partial(aio.launch, kind, name=name, backend=backend, wait=wait, warm=warm, timeout=timeout, follower=shown, **options)
+            functools.partial(
+                aio.launch, kind, name=name, backend=backend, wait=wait, warm=warm, timeout=timeout, follower=shown, **options
+            )
         )
     return Cluster(inner)
 

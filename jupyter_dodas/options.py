@@ -5,6 +5,7 @@ A kind subclasses `Options` and adds its own fields; these here every kind has.
 """
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,7 +109,9 @@ class Environment(BaseModel):
     @field_validator("variables")
     @classmethod
     def _no_secrets(cls, variables: Mapping[str, str]) -> Mapping[str, str]:
-        for name in variables:
+        for name, value in variables.items():
+            if "\0" in value:
+                raise PydanticCustomError("variable", f"the value of {name} has a character that no variable can hold")
             if not _VARIABLE.fullmatch(name):
                 raise PydanticCustomError("variable", f"{name!r} cannot name a variable")
             if _SECRET_NAME.search(name):
@@ -136,7 +139,7 @@ class Environment(BaseModel):
         InvalidOption
         """
         for file in self.files:
-            if not Path(file).exists():
+            if not os.path.exists(file):  # noqa: PTH110
                 raise _not_there("files", file, "file")
         names = [Path(file).name for file in self.files]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -146,7 +149,7 @@ class Environment(BaseModel):
                 remedy="Rename one, or lay both into folders.",
             )
         for option, folder in (("folder", self.folder), ("credentials", self.credentials)):
-            if folder is not None and not Path(folder).is_dir():
+            if folder is not None and not os.path.isdir(folder):  # noqa: PTH112
                 raise _not_there(option, folder, "folder")
         if self.credentials is not None and Path(self.credentials).stat().st_mode & 0o077:
             raise InvalidOption(
@@ -157,7 +160,8 @@ class Environment(BaseModel):
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    # With an unknown user or a path that no file system takes, a Path raises; these only say that nothing is there.
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
 
 
 def _not_there(option: str, path: str, what: str) -> InvalidOption:

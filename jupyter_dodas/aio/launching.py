@@ -130,6 +130,7 @@ async def connect(name: str, *, backend: str | None = None) -> Cluster:
     NotFound
     """
     place = places.backend(settings.load(), backend)
+    check_name(name)
     try:
         record = await place.store.get(name)
     except (DamagedRecord, NewerRecord):

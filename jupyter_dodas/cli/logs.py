@@ -1,24 +1,18 @@
 """`dodas logs`: what the instances of a cluster wrote, and what they go on to write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from jupyter_dodas import aio
+from jupyter_dodas.aio.logs import follow as follow_logs
 from jupyter_dodas.cli import output
 from jupyter_dodas.cli.arguments import AsJson, Backend, Instance, Name
 from jupyter_dodas.display import Logs
-from jupyter_dodas.errors import InvalidOption, NotFound, did_you_mean
+from jupyter_dodas.errors import InvalidOption, did_you_mean
 
-__all__ = ["logs", "new_lines"]
-
-_LOOK: Final = 0.5
-"""Seconds between two looks. No backend tells when something was written."""
-
-_WINDOW: Final = 1000
-"""Lines of each instance that are compared: whoever writes more between two looks is too quick to be read."""
+__all__ = ["logs"]
 
 
 def logs(
@@ -57,33 +51,9 @@ def logs(
 
 
 async def _follow(cluster: aio.Cluster, instance: str | None, lines: int, *, as_json: bool) -> None:
-    async for name, line in _written(cluster, instance, lines):
-        if as_json:
-            output.line({"instance": name, "line": line})
-        else:
-            output.text(line if name == instance else f"{name}  {line}")
-
-
-async def _written(cluster: aio.Cluster, instance: str | None, lines: int) -> AsyncIterator[tuple[str, str]]:
-    """Yield the last lines, then each new one, until the cluster is gone."""
-    known: Mapping[str, list[str]] | None = None
-    while True:
-        found = {name: said.splitlines() for name, said in (await cluster.logs(instance, lines=_WINDOW)).items()}
-        for name, said in found.items():
-            for line in said[-lines:] if known is None else new_lines(known.get(name, []), said):
-                yield name, line
-        known = found
-        try:
-            await cluster.record()
-        except NotFound:
-            return
-        await asyncio.sleep(_LOOK)
-
-
-def new_lines(before: list[str], now: list[str]) -> list[str]:
-    """Return what was added to a text of which only the last lines are known, before and now."""
-    for first in range(len(before) + 1):
-        overlap = before[first:]
-        if now[: len(overlap)] == overlap:
-            return now[len(overlap) :]
-    return now
+    async for new in follow_logs(cluster, instance, lines):
+        for name, line in new:
+            if as_json:
+                output.line({"instance": name, "line": line})
+            else:
+                output.text(line if name == instance else f"{name}  {line}")

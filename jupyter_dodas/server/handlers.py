@@ -10,13 +10,13 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_dodas import aio
+from jupyter_dodas.aio.logs import follow
 from jupyter_dodas.errors import InvalidOption, NotSupported, did_you_mean
 from jupyter_dodas.server import openapi
 from jupyter_dodas.server.base import DodasHandler
 from jupyter_dodas.server.clusters import Clusters, written
-from jupyter_dodas.server.logs import follow
 from jupyter_dodas.server.proxy import DashboardHandler
-from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, KindList, KindView, LogsQuery, LogsView, QuotaView
+from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, KindList, KindView, LogLine, LogsQuery, LogsView, QuotaView
 
 __all__ = ["API", "routes"]
 
@@ -110,7 +110,8 @@ class LogsHandler(DodasHandler):
         self.set_header("X-Accel-Buffering", "no")  # a proxy that gathers lines would delay them for ever
         try:
             async for lines in follow(cluster, query.instance, query.lines):
-                self.write("".join(f"{line.model_dump_json()}\n" for line in lines))
+                views = [LogLine.model_construct(instance=name, line=line) for name, line in lines]
+                self.write("".join(f"{view.model_dump_json()}\n" for view in views))
                 await self.flush()
             self.finish(set_content_type="application/x-ndjson")
         except StreamClosedError:

@@ -6,6 +6,7 @@ tokens) stays here; the dashboard is shown a key from the cluster's secrets.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from jupyter_server_proxy.handlers import ProxyHandler  # type: ignore[import-un
 from tornado import httputil, web
 from tornado.httpclient import HTTPClientError
 
+from jupyter_dodas import registry
 from jupyter_dodas.errors import InvalidOption, NotSupported, NotYours, TimedOut, did_you_mean
 from jupyter_dodas.server.base import RESOURCE, ErrorReplies
 from jupyter_dodas.server.clusters import Clusters
@@ -126,8 +128,8 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
         self._path = path or ""
         self._what = f"{dashboard} of {name!r}"
         self.proxy_base = f"dodas/api/v1/clusters/{name}/ui/{dashboard}"
-        key = await self.clusters.backend.connection(record) / f"{dashboard}.token"
-        self._key = {"Authorization": f"Bearer {key.read_text().strip()}"} if key.is_file() else {}
+        secrets = await self.clusters.backend.connection(record)
+        self._key = registry.service(record.spec.kind).key(dashboard, secrets, time.time())
         own = parse_qsl(self.request.query, keep_blank_values=True)
         if any(argument == "token" for argument, _ in own):
             self.request.query = urlencode([pair for pair in own if pair[0] != "token"])

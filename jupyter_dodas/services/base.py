@@ -201,3 +201,16 @@ class Service(ABC):
     def addresses(self, site: Site) -> Mapping[str, str]:
         """Return what faces show and connect to, by name: ``scheduler``, ``dashboard``. No secrets."""
         return {}
+
+    def key(self, dashboard: str, secrets: Path, now: float) -> Mapping[str, str]:
+        """Return the headers that open one of its dashboards: a bearer token, from the file ``<dashboard>.token`` if there is one.
+
+        Parameters
+        ----------
+        secrets
+            The folder with the files that `secrets` made.
+        now
+            Unix seconds, for keys that lose their worth.
+        """
+        file = secrets / f"{dashboard}.token"
+        return {"Authorization": f"Bearer {file.read_text().strip()}"} if file.is_file() else {}

@@ -11,7 +11,6 @@ from jupyter_dodas import errors
 from jupyter_dodas.cli import main
 from jupyter_dodas.cli.exits import EXITS, Exit
 from jupyter_dodas.cli.flags import Shape, assemble, flags
-from jupyter_dodas.cli.logs import new_lines
 from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.options import Options
 from tests.place import Place
@@ -246,18 +245,3 @@ def test_the_doctor_says_what_is_bad(place: Place, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert "✕ bad" in said
     assert "hint: " in said
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "new"),
-    [
-        ([], ["a"], ["a"]),
-        (["a", "b"], ["a", "b"], []),
-        (["a", "b"], ["a", "b", "c"], ["c"]),
-        (["a", "b", "c"], ["b", "c", "d"], ["d"]),
-        (["a", "b"], ["c", "d"], ["c", "d"]),
-        (["a", "b", "a"], ["a", "b", "a", "b"], ["b"]),
-    ],
-)
-def test_only_new_lines_are_told(before: list[str], now: list[str], new: list[str]) -> None:
-    assert new_lines(before, now) == new

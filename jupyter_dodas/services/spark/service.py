@@ -6,6 +6,7 @@ The controller and every client import this module, so nothing heavy is imported
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Final
 
 from jupyter_dodas.checks import Check, Verdict
@@ -109,6 +110,10 @@ class SparkService(Service):
             host = "localhost" if connect.host.startswith("127.") else connect.host
             found["connect"] = f"sc://{host}:{connect.ports['grpc']}"
         return found
+
+    def key(self, dashboard: str, secrets: Path, now: float) -> Mapping[str, str]:
+        """Return the headers that open its pages for some minutes: a token signed with the cluster's key."""
+        return {"Authorization": credentials.bearer(credentials.read(secrets), now + 300)}
 
 
 def _master(site: Site) -> Endpoint:

@@ -33,7 +33,7 @@ async def test_told_to_end_all_end_well_and_soon(fresh: Fresh, tmp_path: Path) -
         assert cluster.end("worker-2", SIGTERM) == 0, "with a task that never ends"
         await watched.until(lambda report: report.ready == {"scheduler"} and report.active)
         assert cluster.end("scheduler", SIGTERM) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert await watched.until(lambda report: not report.ready) == Report()
     assert "Traceback" not in cluster.log("worker-1")
 
@@ -47,7 +47,7 @@ async def test_all_at_once_as_when_a_cluster_is_stopped(fresh: Fresh) -> None:
     for process in processes:
         process.send_signal(SIGTERM)
     assert [process.wait(5) for process in processes] == [0, 0, 0]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 async def test_a_killed_scheduler_takes_its_workers_along_and_the_link_finds_the_next(fresh: Fresh, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_a_killed_scheduler_takes_its_workers_along_and_the_link_finds_the
         assert await watched.until(lambda report: not report.ready) == Report()
         assert await cluster.ended("worker-1") == 0
         assert await cluster.ended("worker-2") == 0, "with a task that never ends"
-        assert time.monotonic() - killed < 1.5
+        assert time.monotonic() - killed < 10
         cluster.start("scheduler", "worker-1")
         await watched.until(lambda report: report.ready == {"scheduler", "worker-1"})
 

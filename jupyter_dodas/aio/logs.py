@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
-from jupyter_dodas import aio
+from jupyter_dodas.aio.cluster import Cluster
 from jupyter_dodas.errors import NotFound
-from jupyter_dodas.server.views import LogLine
 
 __all__ = ["added", "follow"]
 
@@ -17,14 +16,22 @@ _WINDOW: Final = 1000
 """Lines of each instance that are compared: whoever writes more between two looks is too quick to be read."""
 
 
-async def follow(cluster: aio.Cluster, instance: str | None, lines: int) -> AsyncGenerator[Sequence[LogLine], None]:
-    """Yield the last lines, then what is new at each look, until the cluster is gone."""
+async def follow(cluster: Cluster, instance: str | None, lines: int) -> AsyncGenerator[Sequence[tuple[str, str]], None]:
+    """Yield the last lines, then what is new at each look, until the cluster is gone: pairs of an instance and a line.
+
+    Parameters
+    ----------
+    instance
+        See `Cluster.logs`.
+    lines
+        At most so many of each instance to begin with.
+    """
     before: Mapping[str, Sequence[str]] | None = None
     while True:
         found = await cluster.logs(instance, lines=max(lines, _WINDOW) if before is None else _WINDOW)
         now = {name: text.splitlines() for name, text in found.items()}
         yield [
-            LogLine.model_construct(instance=name, line=line)
+            (name, line)
             for name, said in now.items()
             for line in (said[-lines:] if before is None else added(before.get(name, ()), said))
         ]

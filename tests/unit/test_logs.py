@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_dodas.server.logs import added
+from jupyter_dodas.aio.logs import added
 
 
 @pytest.mark.parametrize(

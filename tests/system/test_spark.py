@@ -1,0 +1,376 @@
+"""Spark clusters on this machine: sessions of all kinds, growing and shrinking, and what happens when something dies."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pytest
+
+import jupyter_dodas as dodas
+from jupyter_dodas import aio
+from jupyter_dodas.cluster import Cluster
+from jupyter_dodas.errors import LaunchFailed
+from jupyter_dodas.services.spark import credentials
+from jupyter_dodas.spec import Condition, Phase
+from jupyter_dodas.testing.pairs import Ground, PairContract
+from jupyter_dodas.testing.waiting import blocking_until
+from tests.place import LocalGround, Place, Process
+
+pytestmark = pytest.mark.timeout(600)
+
+UP: Final = 120.0
+SMALL: Final[Mapping[str, Any]] = {"memory": "512 MiB", "driver_memory": "512 MiB"}
+
+BEGIN: Final = """
+import json, os, sys, time
+import jupyter_dodas as dodas
+from jupyter_dodas.errors import DodasError
+def tell(**said): print("TELL " + json.dumps(said), flush=True)
+def hear(): return sys.stdin.readline()
+cluster = dodas.connect("higgs")
+"""
+
+
+class Kernel:
+    """A process of a user, which holds sessions; tests talk with it line by line."""
+
+    def __init__(self, place: Place, code: str) -> None:
+        self.program: subprocess.Popen[bytes] = place.run(BEGIN + code)
+
+    def told(self) -> dict[str, Any]:
+        """What it tells next."""
+        assert self.program.stdout is not None
+        heard = []
+        for line in self.program.stdout:
+            if line.startswith(b"TELL "):
+                said: dict[str, Any] = json.loads(line[5:])
+                return said
+            heard.append(line.decode())
+        raise AssertionError(f"It ended: {''.join(heard[-30:])}")
+
+    def go_on(self) -> None:
+        """Let it read a line."""
+        assert self.program.stdin is not None
+        self.program.stdin.write(b"\n")
+        self.program.stdin.flush()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.program.kill()
+        self.program.wait()
+
+
+@pytest.fixture
+def cluster(place: Place) -> Iterator[Cluster]:
+    """A small cluster of two workers."""
+    with dodas.launch("spark", name="higgs", executors=2, timeout=UP, **SMALL) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_java_stays(place: Place) -> Iterator[None]:
+    """The Java that a launch starts ahead in this very process ends with the test."""
+    from jupyter_dodas.services.spark import driver
+
+    yield
+    driver.release()
+
+
+class TestSparkOnThisMachine(PairContract):
+    kind = "spark"
+    options: ClassVar[Mapping[str, Any]] = SMALL
+
+    @pytest.fixture
+    def ground(self, place: Place) -> Ground:
+        return LocalGround(place)
+
+    async def use(self, cluster: aio.Cluster) -> None:
+        def work() -> int:
+            from jupyter_dodas.services.spark import driver
+
+            session = cluster.blocking_client()
+            try:
+                return int(session.range(1000).selectExpr("sum(id) as total").first().total)
+            finally:
+                session.stop()
+                driver.release()
+
+        assert await asyncio.to_thread(work) == 499_500
+
+
+def executors(place: Place) -> Sequence[Process]:
+    return place.processes(lambda command: "CoarseGrainedExecutorBackend" in command)
+
+
+def javas(place: Place, main: str) -> Sequence[Process]:
+    return place.processes(lambda command: command.partition(":")[2].split()[:1] != [] and f" {main} " in f"{command} ")
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+ALL = """
+import pandas
+spark = cluster.session(**{"spark.sql.shuffle.partitions": 3})
+numbers = spark.sparkContext.parallelize(range(100), 4)
+frame = spark.createDataFrame(pandas.DataFrame({"key": [1, 2, 2], "value": [1.0, 2.0, 3.0]}))
+frame.createOrReplaceTempView("frame")
+try:
+    other = dodas.connect("other").session()
+except DodasError as error:
+    refused = [error.code, error.remedy]
+tell(
+    rdd=numbers.map(lambda number: number * number).sum(),
+    sql=[list(row) for row in spark.sql("select key, sum(value) from frame group by key order by key").collect()],
+    pandas=float(frame.toPandas().value.sum()),
+    arrow=spark.conf.get("spark.sql.execution.arrow.pyspark.enabled"),
+    partitions=spark.conf.get("spark.sql.shuffle.partitions"),
+    python=numbers.map(lambda _: __import__("sys").executable).distinct().collect() == [sys.executable],
+    same=cluster.session() is spark or cluster.session().sparkContext is spark.sparkContext,
+    refused=refused,
+    application=spark.sparkContext.applicationId,
+    page=spark.sparkContext.uiWebUrl,
+)
+hear()
+cluster.stop()
+tell(active=spark.sparkContext._jsc is not None)
+hear()
+"""
+
+
+def test_a_session_is_plain_spark(place: Place, cluster: Cluster) -> None:
+    with dodas.launch("spark", name="other", executors=0, timeout=UP, **SMALL):
+        kernel = Kernel(place, ALL)
+        said = kernel.told()
+    assert said["rdd"] == 328_350
+    assert said["sql"] == [[1, 1.0], [2, 5.0]]
+    assert said["pandas"] == 6.0
+    assert (said["arrow"], said["partitions"]) == ("true", "3")
+    assert said["python"]
+    assert said["same"]
+    assert said["refused"][0] == "not-supported"
+    assert "connect=True" in said["refused"][1]
+    secrets = credentials.read(cluster.connection().secrets)
+    _no_secret_shows(place, secrets)
+    for address in (f"{cluster.connection().addresses['dashboard']}/json/", said["page"]):
+        _page_is_locked(address, secrets)
+    kernel.go_on()
+    assert kernel.told() == {"active": False}
+    events = (place.state / "history" / said["application"]).read_text().splitlines()
+    assert json.loads(events[-1])["Event"] == "SparkListenerApplicationEnd"
+    assert not any(secret in line for line in events for secret in _secrets(secrets))
+    kernel.go_on()
+
+
+def _secrets(properties: Mapping[str, str]) -> Sequence[str]:
+    return [value for value in properties.values() if len(value) > 30 and "." not in value]
+
+
+def _no_secret_shows(place: Place, properties: Mapping[str, str]) -> None:
+    """No secret is in a command line, a variable, a log or a record, but for the one that Spark itself gives to executors."""
+    hidden = [secret.encode() for secret in _secrets(properties)]
+    assert len(hidden) == 3
+    assert executors(place)
+    for process in place.processes():
+        folder = Path(f"/proc/{process.pid}")
+        variables = (folder / "environ").read_bytes()
+        if "CoarseGrainedExecutorBackend" in process.command or "pyspark.daemon" in process.command:
+            variables = b"\0".join(line for line in variables.split(b"\0") if not line.startswith(b"_SPARK_AUTH_SECRET="))
+        for shown in (variables, (folder / "cmdline").read_bytes()):
+            assert not any(secret in shown for secret in hidden), process.command
+    for file in place.state.rglob("*"):
+        if file.is_file() and file.name != credentials.FILE:
+            assert not any(secret in file.read_bytes() for secret in hidden), file
+
+
+def _page_is_locked(address: str, properties: Mapping[str, str]) -> None:
+    import time
+    import urllib.error
+    import urllib.request
+
+    def status(header: str) -> int:
+        request = urllib.request.Request(address, headers={"Authorization": header} if header else {})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            return int(error.code)
+
+    other = credentials.issue(cores=1)[credentials.FILE].decode()
+    foreign = dict(line.split(" ", 1) for line in other.splitlines())
+    now = time.time()
+    assert status("") == 403
+    assert status(credentials.bearer(foreign, now + 60)) == 403
+    assert status(credentials.bearer(properties, now - 60)) == 403
+    assert status(credentials.bearer(properties, now + 60)) == 200
+
+
+CONNECT = """
+first, second = cluster.session(), cluster.session()
+first.range(5).createOrReplaceTempView("mine")
+from pyspark.sql.functions import col
+def result(): return first.range(1000).select(col("id").alias("n")).selectExpr("sum(n) as total").first().total
+tell(total=result(), apart=first.catalog.tableExists("mine") and not second.catalog.tableExists("mine"))
+hear()
+first = dodas.connect("higgs").session()
+tell(total=result())
+first.stop()
+"""
+
+
+def test_a_process_can_have_several_connect_sessions(place: Place) -> None:
+    with dodas.launch("spark", name="higgs", executors=1, connect=True, timeout=UP, **SMALL) as cluster:
+        kernel = Kernel(place, CONNECT)
+        assert kernel.told() == {"total": 499_500, "apart": True}
+        _no_secret_shows(place, credentials.read(cluster.connection().secrets))
+        place.instances("higgs")["connect"].kill()
+        blocking_until(cluster.phase, within=30, meets=lambda phase: phase is not Phase.READY)
+        cluster.wait(timeout=UP)
+        kernel.go_on()
+        assert kernel.told() == {"total": 499_500}
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+SLOW = """
+spark = cluster.session()
+def nap(number):
+    time.sleep(0.2)
+    return number
+tell(up=True)
+if len(sys.argv) > 1 or True:
+    tell(total=spark.sparkContext.parallelize(range(TASKS), TASKS).map(nap).sum())
+hear()
+tell(total=spark.sparkContext.parallelize(range(10), 10).map(nap).sum())
+"""
+
+
+def test_the_drained_worker_is_the_one_that_goes(place: Place, cluster: Cluster) -> None:
+    kernel = Kernel(place, SLOW.replace("TASKS", "40"))
+    assert kernel.told() == {"up": True}
+    blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
+    before = cluster.record().status.instances
+    cluster.scale(1)
+    seen = blocking_until(
+        lambda: cluster.record().status.instances, within=30, meets=lambda found: len(found) < 3 or _drains(found)
+    )
+    cluster.wait(timeout=UP)
+    after = cluster.record().status.instances
+    assert len(after) == 2
+    assert after["worker-1"].started == before["worker-1"].started
+    assert "worker-1" not in _drains(seen)
+    assert len(executors(place)) == 1
+    assert kernel.told() == {"total": sum(range(40))}
+    kernel.go_on()
+    assert kernel.told() == {"total": sum(range(10))}
+
+
+def _drains(instances: Mapping[str, Any]) -> Sequence[str]:
+    return [name for name, instance in instances.items() if instance.condition is Condition.DRAINING]
+
+
+def test_workers_follow_the_work(place: Place) -> None:
+    with dodas.launch("spark", name="higgs", adapt=[0, 2], timeout=UP, **SMALL) as cluster:
+        assert set(cluster.record().status.instances) == {"master"}
+        kernel = Kernel(place, SLOW.replace("TASKS", "100"))
+        assert kernel.told() == {"up": True}
+        blocking_until(lambda: cluster.record().status.instances, within=60, meets=lambda found: len(found) == 3)
+        assert kernel.told() == {"total": sum(range(100))}
+        blocking_until(lambda: cluster.record().status.instances, within=90, meets=lambda found: set(found) == {"master"})
+        kernel.go_on()
+        assert kernel.told() == {"total": sum(range(10))}
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["worker", "executor", "master"])
+def test_the_answer_is_right_whatever_dies(place: Place, cluster: Cluster, target: str) -> None:
+    kernel = Kernel(place, SLOW.replace("TASKS", "60"))
+    assert kernel.told() == {"up": True}
+    found = blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
+    if target == "executor":
+        found[0].kill()
+    else:
+        place.instances("higgs")[{"worker": "worker-1", "master": "master"}[target]].kill()
+    assert kernel.told() == {"total": sum(range(60))}
+    blocking_until(cluster.phase, within=60, meets=lambda phase: phase is Phase.READY)
+    kernel.go_on()
+    assert kernel.told() == {"total": sum(range(10))}
+
+
+def test_a_driver_that_disappears_leaves_its_cluster(place: Place, cluster: Cluster) -> None:
+    kernel = Kernel(place, SLOW.replace("TASKS", "600"))
+    assert kernel.told() == {"up": True}
+    blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
+    before = cluster.record().status.instances
+    kernel.kill()
+    blocking_until(lambda: executors(place), within=30, meets=lambda found: not found)
+    assert cluster.phase() is Phase.READY
+    assert {name: i.started for name, i in cluster.record().status.instances.items()} == {
+        name: i.started for name, i in before.items()
+    }
+    again = Kernel(place, SLOW.replace("TASKS", "4"))
+    assert again.told() == {"up": True}
+    assert again.told() == {"total": sum(range(4))}
+
+
+# -- what is missing --------------------------------------------------------------------------------------------------
+
+
+def test_without_java_the_launch_says_what_to_run(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "java").chmod(0o755)
+    (tmp_path / "release").write_text('JAVA_VERSION="11.0.2"\n')
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if (Path(folder) / "java").exists():
+            monkeypatch.setenv("PATH", os.environ["PATH"].replace(folder, str(tmp_path)))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    if any((Path(usual) / "bin" / "java").exists() for usual in ("/usr/lib/jvm/default-java",)):
+        pytest.skip("this machine has a Java in a place that is always looked at")
+    with pytest.raises(LaunchFailed, match="Java"):
+        dodas.launch("spark", name="higgs", executors=1, timeout=UP, **SMALL)
+    dodas.connect("higgs").stop()
+
+
+PACKAGE = """
+try:
+    spark = cluster.session()
+except DodasError as error:
+    tell(error=str(error))
+else:
+    path = os.path.join(os.environ["DODAS_STATE"], "events.avro")
+    spark.range(100).write.format("avro").save(path)
+    tell(rows=spark.read.format("avro").load(path).count())
+"""
+
+
+@pytest.mark.parametrize("package", ["spark-avro", "no-such-package"])
+def test_packages_come_from_maven(place: Place, package: str) -> None:
+    from jupyter_dodas.services.spark.java import find_spark
+
+    spark = find_spark()
+    coordinates = f"org.apache.spark:{package}_{spark.scala}:{spark.version}"
+    with dodas.launch("spark", name="higgs", executors=1, packages=[coordinates], timeout=UP, **SMALL):
+        said = Kernel(place, PACKAGE).told()
+    if package == "spark-avro":
+        assert said == {"rows": 100}
+    else:
+        assert "not found" in said["error"]
+        assert coordinates in said["error"]
+
+
+def test_a_kill_of_the_keeper_leaves_nothing(place: Place, cluster: Cluster) -> None:
+    kernel = Kernel(place, SLOW.replace("TASKS", "600"))
+    assert kernel.told() == {"up": True}
+    blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
+    place.keeper().kill(signal.SIGKILL)
+    blocking_until(
+        lambda: [*executors(place), *javas(place, "org.apache.spark.deploy.worker.Worker")], within=5, meets=lambda left: not left
+    )
+    kernel.kill()
