@@ -22,8 +22,8 @@ async def _run(layout: Layout) -> None:
     bus = BusServer(layout.controller_socket)
     store, runner = LocalStore(layout, bus), LocalRunner(layout)
     store.sweep()
+    _end_with_the_keeper()
     async with runner.connected(), bus.serve():
-        _end_with_the_keeper()
         while True:
             await Controller(store, runner, registry.service, settings.load()).run()
             # A launch either wrote its record before this look, or finds no keeper and starts one.

@@ -8,7 +8,8 @@ __all__ = ["receipt"]
 def receipt(spec: ClusterSpec, status: ClusterStatus, now: float) -> Receipt:
     """Make the line for the accounts."""
     start = next((change.at for change in status.history if change.phase is Phase.STARTING), now)
-    failed = any(change.phase is Phase.FAILED for change in status.history[-2:])
+    lived = [change.phase for change in status.history if change.phase not in (Phase.STOPPING, Phase.STOPPED)]
+    failed = lived[-1:] == [Phase.FAILED]
     return Receipt(
         name=spec.name,
         uid=spec.uid,

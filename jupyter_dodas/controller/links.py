@@ -45,10 +45,10 @@ class Links:
         return Site(record.name, endpoints, await self._runner.secrets_folder(record.name))
 
     async def open(self, record: Record, service: Service, status: ClusterStatus | None = None) -> None:
-        """Connect, or tell the connection where the instances are now."""
+        """Connect, or tell the connection where the instances are now; one to where they no longer are is made anew."""
         site = await self.site(record, status or record.status)
         known = self._open.get(record.name)
-        if known is not None and known.uid != record.spec.uid:
+        if known is not None and (known.uid != record.spec.uid or _moved(known.site, site)):
             await self.close(record.name)
             known = None
         if known is None:
@@ -107,3 +107,10 @@ class Links:
         """Disconnect from everything."""
         for name in list(self._open):
             await self.close(name)
+
+
+def _moved(before: Site, now: Site) -> bool:
+    """Whether an instance is no longer where it was; somebody else may listen there."""
+    return any(
+        name in now.endpoints and endpoint.ports and now.endpoints[name] != endpoint for name, endpoint in before.endpoints.items()
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from jupyter_dodas import limits
-from jupyter_dodas.backends.base import Runner, Store, lost
+from jupyter_dodas.backends.base import InstanceState, Runner, Store, lost
 from jupyter_dodas.controller import accounting, problems
 from jupyter_dodas.controller.admission import admit, taken, targets
 from jupyter_dodas.controller.idle import idleness
@@ -201,11 +201,9 @@ class Reconciler:
         await self._start(case, status, planned)
         for name in planned.end:
             await self._runner.delete(record.name, name)
-        for name in case.look.silent:
+        for name in (*case.look.silent, *_stranded(case, status, planned)):
             await self._runner.kill(record.name, name)
         self._links.drain(record.name, planned.drain)
-        if len(planned.instances) < len(record.status.instances):
-            self._wake_waiting(case.others)
         return self._look_again(case, status, idle.look_at)
 
     async def _place(self, case: _Case, planned: Plan) -> Plan:
@@ -255,18 +253,19 @@ class Reconciler:
 
     async def _end_all(self, case: _Case, status: ClusterStatus) -> float | None:
         now = case.facts.now
+        running = [name for name, it in case.facts.running.items() if it.state is InstanceState.RUNNING]
         instances = {
             name: i if i.condition is Condition.ENDING else i.model_copy(update={"condition": Condition.ENDING, "since": now})
             for name, i in status.instances.items()
-            if name in case.facts.running
+            if name in running
         }
         await self._write(case.record, status.model_copy(update={"instances": instances, "addresses": {}}))
         await self._links.close(case.record.name)
         await self._forget(case)
-        for name in case.facts.running:
+        for name in running:
             await self._runner.delete(case.record.name, name)
         # With nothing running there is no event to come: what follows is due now.
-        return None if instances else 0.0
+        return None if running else 0.0
 
     async def _forget(self, case: _Case) -> None:
         for name in case.look.forget:
@@ -299,7 +298,7 @@ class Reconciler:
         await self._store.remove(record.name, record.spec.uid)
         self._patience.pop(record.spec.uid, None)
         _log.info("%s has ended: %.0f core-seconds", record.name, receipt.core_seconds, extra={"cluster": record.name})
-        self._wake_waiting(case.others)
+        await self._wake_waiting(record.name)
 
     async def _clear_away(self, name: str) -> float | None:
         """The record is gone: whatever still runs in its name has no owner."""
@@ -319,10 +318,12 @@ class Reconciler:
         await self._write(record, status.model_copy(update={"problem": problems.as_problem(error)}))
         return None
 
-    def _wake_waiting(self, others: Sequence[Record]) -> None:
-        """Something was given back: whoever waits for it looks again."""
-        for other in others:
-            self._enqueue(other.name)
+    async def _wake_waiting(self, name: str) -> None:
+        """A cluster gave something back, or its place in the queue: whoever waits within the limits looks again."""
+        if self._settings.limits != Limits():
+            for other in await self._store.list():
+                if other.name != name:
+                    self._enqueue(other.name)
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
@@ -338,6 +339,8 @@ class Reconciler:
         if status.phase is not record.status.phase:
             _log.info("%s is %s", record.name, status.phase, extra={"cluster": record.name})
         await self._store.report(record.name, status)
+        if status.phase is not record.status.phase or len(status.instances) < len(record.status.instances):
+            await self._wake_waiting(record.name)
 
     def _trouble(self, case: _Case, planned: Plan, phase: Phase) -> Problem | None:
         """Say what is not as it should be with a cluster that runs."""
@@ -374,6 +377,16 @@ class Reconciler:
             due.append(patience.look_at())
         known = [at for at in due if at is not None]
         return max(0.02, min(known) - self._clock()) if known else None
+
+
+def _stranded(case: _Case, status: ClusterStatus, planned: Plan) -> list[str]:
+    """Tell who was started with an address that holds no longer; started again, they learn the new one."""
+    before = case.record.status.instances
+    if not any(
+        name in before and before[name].ports and before[name].ports != status.instances[name].ports for name in planned.start
+    ):
+        return []
+    return [name for name, it in case.facts.running.items() if it.state is InstanceState.RUNNING and name not in planned.start]
 
 
 def _most_cores(usage: Usage, planned: Plan) -> Usage:

@@ -32,7 +32,7 @@ class _Hints:
     def tell(self, name: str, teller: object = None) -> None:
         """Tell everybody but the teller, who knows."""
         for queue, watcher in self._queues.items():
-            if watcher is not teller:
+            if teller is None or watcher is not teller:
                 queue.put_nowait(name)
 
     @asynccontextmanager

@@ -5,7 +5,9 @@ and a service that does work. A controller is killed between any two of its step
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import note, settings
@@ -90,16 +92,22 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule(spec=clusters, group=st.sampled_from(["worker", "gpu"]), workers=SIZES)
     def scale(self, spec: ClusterSpec, group: str, workers: int) -> None:
-        self.scale_group(spec, group, {"workers": workers, "adapt": None})
+        self.change_group(spec, group, {"workers": workers, "adapt": None})
 
     @rule(workers=SIZES)
-    def scale_all(self, workers: int) -> None:
-        for spec in list(self.specs.values()):
-            self.scale_group(spec, "worker", {"workers": workers, "adapt": None})
+    def scale_all_at_once(self, workers: int) -> None:
+        changed = [self.with_group(spec, "worker", {"workers": workers, "adapt": None}) for spec in self.specs.values()]
+
+        async def write() -> Any:
+            return await asyncio.gather(*(self.store.change(spec) for spec in changed if spec), return_exceptions=True)
+
+        for done in self.loop.do(write()):
+            if isinstance(done, Record):
+                self.specs[done.name] = done.spec
 
     @rule(spec=clusters, group=st.sampled_from(["worker", "gpu"]), low=st.integers(0, 2), more=st.integers(1, 4))
     def adapt(self, spec: ClusterSpec, group: str, low: int, more: int) -> None:
-        self.scale_group(spec, group, {"adapt": {"minimum": low, "maximum": low + more}})
+        self.change_group(spec, group, {"adapt": {"minimum": low, "maximum": low + more}})
 
     @rule(spec=clusters, seconds=st.floats(0, 1000))
     def keep(self, spec: ClusterSpec, seconds: float) -> None:
@@ -268,21 +276,29 @@ class ControllerMachine(RuleBasedStateMachine):
         """Write a change, as a user does who has just looked."""
         record = self.look(spec.name)
         if record is not None and record.spec.uid == spec.uid:
-            self.specs[spec.name] = self.loop.do(self.store.change(record.spec.model_copy(update=update))).spec
+            with suppress(NotFound):  # it may have gone since the look
+                self.specs[spec.name] = self.loop.do(self.store.change(record.spec.model_copy(update=update))).spec
 
-    def scale_group(self, spec: ClusterSpec, group: str, change: Mapping[str, Any]) -> None:
+    def change_group(self, spec: ClusterSpec, group: str, change: Mapping[str, Any]) -> None:
+        changed = self.with_group(spec, group, change)
+        if changed is not None:
+            self.change(changed, options=changed.options)
+
+    def with_group(self, spec: ClusterSpec, group: str, change: Mapping[str, Any]) -> ClusterSpec | None:
+        """Return the spec as it is now, with a change of one group; None where it cannot be made."""
         record = self.look(spec.name)
         if record is None or (group != "worker" and group not in record.spec.options["groups"]):  # type: ignore[operator]
-            return
+            return None
         options: dict[str, Any] = dict(record.spec.options)
         if group == "worker":
             options |= change
         else:
             options["groups"] = {**options["groups"], group: {**options["groups"][group], **change}}
         valid = validate(Options, "plant", options)
-        if limits.never(self.settings.limits, limits.least(valid.all_groups().values())) is None:
-            self.change(spec, options=valid.model_dump(mode="json"))
+        if limits.never(self.settings.limits, limits.least(valid.all_groups().values())) is not None:
+            return None
+        return record.spec.model_copy(update={"options": valid.model_dump(mode="json")})
 
 
 TestController = ControllerMachine.TestCase
-TestController.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestController.settings = settings(max_examples=int(os.environ.get("DODAS_EXAMPLES", "100")), stateful_step_count=30, deadline=None)

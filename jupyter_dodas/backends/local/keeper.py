@@ -41,6 +41,10 @@ _RESTART: Final = (0.0, 0.2, 1.0, 5.0)
 """Seconds before the controller is started again, by how often it has just died."""
 
 
+_LOOK: Final = 4.0
+"""Seconds between looks at whether the runtime folder is still there."""
+
+
 class Instance:
     """What is remembered of one."""
 
@@ -70,8 +74,8 @@ class Preloaded:
 class Keeper:
     """See the module."""
 
-    def __init__(self, runtime: str, python: str, settings: dict[str, Any]) -> None:
-        self._runtime, self._python, self._settings = runtime, python, settings
+    def __init__(self, runtime: str, python: str, settings: dict[str, Any], lock: int) -> None:
+        self._runtime, self._python, self._settings, self._lock = runtime, python, settings, lock
         self._epoch = f"{os.getpid()}-{time.time_ns():x}"
         self._instances: dict[str, Instance] = {}
         self._preloaded: dict[str, Preloaded] = {}
@@ -103,8 +107,8 @@ class Keeper:
         if expect:
             self._prepare(expect.split(","), self._python, dict(os.environ))
         self._start_controller()
-        while self._running:
-            for key, _ in self._selector.select(self._patience()):
+        while self._running and self._known():
+            for key, _ in self._selector.select(min(self._patience(), _LOOK)):
                 key.data(key.fileobj)
             self._reap()
             self._on_time()
@@ -114,13 +118,21 @@ class Keeper:
         if number != signal.SIGCHLD:
             self._running = False
 
-    def _patience(self) -> float | None:
-        """Seconds until something is due; None for nothing."""
+    def _known(self) -> bool:
+        """Whether others can still find us: some systems clear the folder away when a user logs out, or after ten days."""
+        try:
+            found, own = os.stat(os.path.join(self._runtime, "keeper.lock")), os.fstat(self._lock)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
         due = [i.kill_at for i in self._instances.values() if i.kill_at is not None]
         due += [p.used + self._linger for p in self._preloaded.values() if not p.waiting]
         if self._controller_at is not None:
             due.append(self._controller_at)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        return max(0.0, min(due, default=float("inf")) - time.monotonic())
 
     def _on_time(self) -> None:
         now = time.monotonic()
@@ -366,12 +378,11 @@ def main(argv: list[str]) -> None:
     """
     runtime, python, settings, expect = argv
     lock = os.open(os.path.join(runtime, "keeper.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if os.fork():
+    # Taken before the fork, which inherits it: whoever started us sees at once that there is a keeper.
+    if not _acquire(lock) or os.fork():
         os._exit(0)
     os.setsid()
-    if not _acquire(lock):
-        os._exit(0)
-    Keeper(runtime, python, json.loads(settings)).run(expect)
+    Keeper(runtime, python, json.loads(settings), lock).run(expect)
     os._exit(0)
 
 

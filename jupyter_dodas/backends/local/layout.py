@@ -17,7 +17,7 @@ from pathlib import Path
 from jupyter_dodas.errors import NotYours, StateNotWritable, StoreFull
 from jupyter_dodas.settings import Settings
 
-__all__ = ["Layout", "write_atomically"]
+__all__ = ["Layout", "explain", "write_atomically"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Layout:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise _explain(folder, error) from error
+                raise explain(folder, error) from error
             self._check(folder)
 
     def _check(self, folder: Path) -> None:
@@ -95,12 +95,15 @@ class Layout:
         if found.st_mode & 0o077:
             folder.chmod(0o700)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise _explain(folder, PermissionError(errno.EACCES, "it is read-only"))
+            raise explain(folder, PermissionError(errno.EACCES, "it is read-only"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock over all records; nobody holds it for longer than a few file operations."""
-        with (self.runtime / "records.lock").open("w") as file:
+        lock = self.runtime / "records.lock"
+        if not lock.exists():
+            self.make()  # this machine was started anew, or its temporary files were cleared away
+        with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -132,10 +135,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         if isinstance(error, FileNotFoundError):
             raise  # the folder has gone, which callers take as the end of the record
-        raise _explain(path, error) from error
+        raise explain(path, error) from error
 
 
-def _explain(path: Path, error: OSError) -> StoreFull | StateNotWritable:
+def explain(path: Path, error: OSError) -> StoreFull | StateNotWritable:
+    """Return what a failed write means to a user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(
             f"There is no space left to write {path}",

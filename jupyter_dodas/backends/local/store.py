@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from jupyter_dodas.backends.base import lost
 from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.bus import Bus
-from jupyter_dodas.backends.local.layout import Layout, write_atomically
+from jupyter_dodas.backends.local.layout import Layout, explain, write_atomically
 from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NewerRecord, NotFound, NotYours, StaleGeneration
 from jupyter_dodas.spec import FORMAT, LIVE, ClusterSpec, ClusterStatus, Phase, Problem, Receipt, Record
 
@@ -26,6 +26,9 @@ __all__ = ["LocalStore"]
 
 _SETTLED: Final = 2.0
 """Seconds after which a file that changes again has another stamp for certain."""
+
+_LEFT: Final = 60.0
+"""Seconds after which nobody is still at work on a record that is half made, or half removed."""
 
 ModelT = TypeVar("ModelT", ClusterSpec, ClusterStatus)
 
@@ -58,8 +61,10 @@ class LocalStore:
                 write_atomically(made / "status.json", status.model_dump_json().encode())
                 write_atomically(made / "spec.json", spec.model_dump_json().encode())
                 made.rename(folder)
-            except BaseException:
+            except BaseException as error:
                 shutil.rmtree(made, ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise explain(folder, error) from error
                 raise
         # Nothing is awaited after the rename: whoever is cancelled here knows that there is a record.
         return Record(spec=spec, status=status)
@@ -195,8 +200,15 @@ class LocalStore:
 
     async def account(self, receipt: Receipt) -> None:
         """See `Store.account`."""
-        with self._layout.locked(), open(self._layout.accounts, "a", opener=_private) as file:
-            file.write(receipt.model_dump_json() + "\n")
+        line = f"{receipt.model_dump_json()}\n".encode()
+        with self._layout.locked(), open(self._layout.accounts, "ab", buffering=0, opener=_private) as file:
+            before = file.seek(0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError as error:
+                file.truncate(before)  # half a line would spoil the next one
+                raise explain(self._layout.accounts, error) from error
 
     async def receipts(self) -> Sequence[Receipt]:
         """See `Store.receipts`. Lines that cannot be read are passed over."""
@@ -213,8 +225,11 @@ class LocalStore:
 
     def sweep(self) -> None:
         """Remove what a killed `create` or `remove` left. Only the controller does this, when it starts."""
-        for folder in self._layout.clusters.glob(".*.*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._layout.locked():
+            for folder in self._layout.clusters.glob(".*.*"):
+                # What is younger may be in the hands of another machine, which has locks of its own.
+                if folder.stat().st_mtime < time.time() - _LEFT:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """See `Store.watch`."""
@@ -233,12 +248,15 @@ def _stamp(path: str) -> tuple[int, int]:
 def _read(path: Path, name: str, model: type[ModelT]) -> ModelT:
     text = path.read_bytes()
     try:
-        return model.model_validate_json(text)
+        read = model.model_validate_json(text)
     except ValidationError as error:
         found = _format(text)
         if found > FORMAT:
             raise NewerRecord(name, found, FORMAT) from error
         raise DamagedRecord(name, str(path), error.errors()[0]["msg"]) from error
+    if read.format > FORMAT:
+        raise NewerRecord(name, read.format, FORMAT)
+    return read
 
 
 def _format(text: bytes) -> int:

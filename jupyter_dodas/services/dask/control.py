@@ -1,7 +1,7 @@
 """The scheduler's end of the control channel: it tells the controller how it is, and retires workers for it.
 
 One JSON object a line, over TLS where both ends show the cluster's certificate. The scheduler speaks whenever something has
-changed, ``{"report": {...}}``, so nobody polls; it is asked ``{"id": 7, "retire": ["higgs-worker-0"]}`` and answers
+changed, ``{"report": {...}}``, so nobody polls; it is asked ``{"id": 7, "retire": ["worker-1"]}`` and answers
 ``{"id": 7, "retired": [...]}``.
 """
 

@@ -23,7 +23,7 @@ LINGER: Final = 2.0
 """Seconds that a process may take to end after its work is over, before it leaves threads of tasks behind."""
 
 _OURS: Final[Mapping[str, object]] = {
-    # The scheduler's HTTP interface is opened behind a password, with routes chosen one by one; see `dashboard`.
+    # The scheduler's HTTP interface is opened behind a lock, with routes chosen one by one; see `dashboard`.
     "distributed.scheduler.http.routes": [],
     "distributed.scheduler.dashboard.tls": {"key": None, "cert": None, "ca-file": None},
     "distributed.worker.http.routes": [],

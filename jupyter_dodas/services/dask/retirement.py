@@ -55,7 +55,7 @@ class Retirement:
             self._tasks[name] = asyncio.create_task(self._empty(name), name=f"retire {name}")
         await asyncio.wait([self._tasks[name] for name in names], timeout=_WAIT)
         done = {name: self._tasks.pop(name) for name in names if self._tasks[name].done()}
-        return [name for name, task in done.items() if task.exception() is None and task.result()]
+        return [name for name, task in done.items() if not task.cancelled() and not task.exception() and task.result()]
 
     async def close(self) -> None:
         """Let go of what is under way."""

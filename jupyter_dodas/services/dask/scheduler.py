@@ -54,12 +54,13 @@ async def _serve(arguments: Namespace) -> int:
             local_directory=scratch(),
         )
         lock(scheduler, (arguments.secrets / DASHBOARD).read_bytes().strip(), f"dodas-{arguments.cluster}")
-        if (
-            scheduler.service_ports["dashboard"] != arguments.dashboard
-        ):  # distributed takes any other port, where nobody looks for it
+        # Distributed takes another port then, where nobody would look for it.
+        if scheduler.service_ports["dashboard"] != arguments.dashboard:
             logger.error("Port %s is taken", arguments.dashboard)
             return 1
         await scheduler
+    except asyncio.CancelledError:
+        return 0
     except (OSError, RuntimeError):
         logger.exception("The scheduler cannot start")
         return 1

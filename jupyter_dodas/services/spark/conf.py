@@ -109,6 +109,10 @@ def of_applications(name: str, options: CommonOptions) -> dict[str, str]:
         # An executor that retires looks this often whether all that it holds has been moved; by default every 30 seconds.
         "spark.storage.decommission.replicationReattemptInterval": "1s",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Python and Java talk by sockets in the file system: nobody else can connect, and no name has to be resolved.
+        "spark.python.unix.domain.socket.enabled": "true",
+        # In a notebook the bars would be a screenful of old lines.
+        "spark.ui.showConsoleProgress": "false",
         "spark.ui.port": "0",
         "spark.ui.killEnabled": "false",
         "spark.ui.reverseProxy": "true",

@@ -5,8 +5,10 @@ import hmac
 import json
 import secrets
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import psutil
@@ -17,6 +19,10 @@ __all__ = ["Control"]
 
 _RETIRE: Final = getattr(signal, "SIGPWR", None)  # Linux alone has it
 _PATIENCE: Final = 5.0
+
+_HEARD: Final = 1.5
+"""Seconds after which executors that are still there are told themselves, again and again: the driver, which the master tells,
+does not know those that were just started. To be told twice does no harm."""
 
 
 class Control:
@@ -34,7 +40,7 @@ class Control:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._name, self._process, self._folder = name, process, folder
-        self._retired = False
+        self._told: float | None = None  # when it, or its executors, were told to retire last
 
     async def serve(self, host: str, port: int) -> None:
         """Listen until cancelled."""
@@ -58,9 +64,21 @@ class Control:
 
     def _decommission(self) -> int:
         """Have the worker retire, once; return how many executors it still has."""
-        if not self._retired and _RETIRE is not None:
-            self._retired = True
+        if _RETIRE is None:
+            return len(self._executors())
+        now = monotonic()
+        if self._told is None:
             self._process.send_signal(_RETIRE)
+            self._told = now
+        executors = self._executors()
+        if now - self._told > _HEARD:
+            self._told = now
+            for executor in executors:
+                with suppress(psutil.NoSuchProcess):
+                    executor.send_signal(_RETIRE)
+        return len(executors)
+
+    def _executors(self) -> Sequence[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            return len(psutil.Process(self._process.pid).children())
-        return 0
+            return psutil.Process(self._process.pid).children()
+        return ()

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -71,6 +73,7 @@ class ToyLink:
     def __init__(self, site: Callable[[], Site], changed: Callable[[], None]) -> None:
         self._site, self._changed = site, changed
         self._report = Report()
+        self._ended: float | None = None
         self._task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -105,12 +108,14 @@ class ToyLink:
             busy=frozenset(busy),
             wanted=wanted if isinstance(wanted, int) else None,
             active=bool(said["active"]),
-            last_active=float(last) if isinstance(last, int | float) else None,
         )
+        # What it says of the past ages with us.
+        self._ended = time.monotonic() - last if isinstance(last, int | float) else None
         self._changed()
 
     async def report(self) -> Report:
-        return self._report
+        ago = None if self._ended is None else time.monotonic() - self._ended
+        return replace(self._report, last_active=ago)
 
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
         reader, writer = await self._connect("drain")

@@ -32,6 +32,7 @@ class OnePlace(Backend):
 
     def __init__(self, processes: Processes) -> None:
         self._processes, self._store = processes, MemoryStore()
+        self._controller = self._store.elsewhere()
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -44,7 +45,7 @@ class OnePlace(Backend):
 
     async def _end(self, cluster: str) -> None:
         await asyncio.sleep(0.1)
-        await self._store.remove(cluster, "")
+        await self._controller.remove(cluster, "")
 
     async def connection(self, record: Record) -> Path:
         return self._processes.site.secrets
@@ -57,9 +58,9 @@ class OnePlace(Backend):
         return await self.tell(phase=Phase.READY, addresses=dict(self._processes.addresses))
 
     async def tell(self, **status: Any) -> Record:
-        record = await self._store.get("higgs")
-        await self._store.report("higgs", record.status.model_copy(update=status))
-        return await self._store.get("higgs")
+        record = await self._controller.get("higgs")
+        await self._controller.report("higgs", record.status.model_copy(update=status))
+        return await self._controller.get("higgs")
 
 
 @pytest.fixture
