@@ -168,7 +168,7 @@ class ServiceContract:
         """A port is free again as soon as its owner dies, and then anybody may have it."""
         spoken = asyncio.Event()
 
-        async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def stranger(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 mail.example ESMTP\r\n\x00{}\n[]\nnull\n")
             writer.close()
             spoken.set()
