@@ -42,7 +42,7 @@ with dodas.spark(executors=2) as cluster:
 
 # Integers of which nothing can be skipped, in compiled code of the executors' own; {rows} is found out first.
 JOB = """
-import sys, time
+import time
 import jupyter_dodas as dodas
 plain = {plain}
 if plain:
@@ -51,13 +51,16 @@ if plain:
 with dodas.spark(executors=2) as cluster:
     spark = cluster.session()
     spark.range(1000).selectExpr("sum(id)").collect()
-    began = time.perf_counter()
-    hashes = spark.range(0, {rows}, 1, 4).selectExpr("bit_xor(xxhash64(id, hash(id), id * 31))")
-    hashes.collect()
-    print(time.perf_counter() - began)
+    def work(rows):
+        began = time.perf_counter()
+        spark.range(0, rows, 1, 4).selectExpr("bit_xor(xxhash64(id, hash(id), id * 31))").collect()
+        return time.perf_counter() - began
+    if {warm}:
+        work({rows})
+    print(work({rows}))
 """
 
-_TRY = 100_000_000
+_TRY = 500_000_000
 
 
 def make_archive() -> None:
@@ -86,13 +89,13 @@ def launches(runs: int) -> dict[str, list[float]]:
 
 def jobs(runs: int, seconds: float) -> dict[str, list[float]]:
     with place() as environment:
-        (tried,) = run(JOB.format(plain=True, rows=_TRY), environment)
+        (tried,) = run(JOB.format(plain=True, warm=True, rows=_TRY), environment)
     rows = int(_TRY * seconds / tried)
     found: dict[str, list[float]] = {"plain": [], "ours": []}
     for _ in range(runs):
         for name, taken in found.items():
             with place() as environment:
-                taken.extend(run(JOB.format(plain=name == "plain", rows=rows), environment))
+                taken.extend(run(JOB.format(plain=name == "plain", warm=False, rows=rows), environment))
         say(f"  default flags {found['plain'][-1]:.2f} s, ours {found['ours'][-1]:.2f} s (load {os.getloadavg()[0]:.1f})")
     return found
 

@@ -8,7 +8,7 @@ from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterStatus
 
-__all__ = ["NOTHING", "Share", "held", "least", "missing", "never"]
+__all__ = ["NOTHING", "Quota", "Share", "fitting", "held", "least", "missing", "never", "of_group"]
 
 _NAMES: Final = ("clusters", "workers", "cores", "memory")
 

@@ -201,9 +201,10 @@ class Cluster:
                 async for hint in hints:
                     if hint not in ("", self.name):
                         continue
-                    if hint == "" and last.status.phase is not Phase.FAILED:
+                    record = await self.record()
+                    if hint == "" and _is_waited_for(record):
                         await self._backend.wake()  # in case whoever is to serve it has ended
-                    if (record := await self.record()) != last:
+                    if record != last:
                         last = record
                         yield record
             except NotFound:
@@ -319,6 +320,12 @@ class _Deadline:
                 cause="It goes on by itself; only the waiting has ended.",
                 remedy=f"`dodas show {self._name}` tells where it is.",
             ) from error
+
+
+def _is_waited_for(record: Record) -> bool:
+    """Whether a controller has something to do for it; a failed cluster needs nobody."""
+    spec, status = record.spec, record.status
+    return status.phase is not Phase.FAILED or spec.intent is Intent.STOP or spec.restarts != status.restarts
 
 
 def _complete(record: Record) -> bool:

@@ -11,7 +11,7 @@ from jupyter_dodas import registry, settings
 from jupyter_dodas.backends.local.bus import BusServer
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.runner import LocalRunner
-from jupyter_dodas.backends.local.store import LocalStore
+from jupyter_dodas.backends.local.store import OwnStore
 from jupyter_dodas.controller.loop import Controller
 from jupyter_dodas.spec import Phase
 
@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 async def _run(layout: Layout) -> None:
     bus = BusServer(layout.controller_socket)
-    store, runner = LocalStore(layout, bus), LocalRunner(layout)
+    store, runner = OwnStore(layout, bus), LocalRunner(layout)
     store.sweep()
     _end_with_the_keeper()
     async with runner.connected(), bus.serve():

@@ -78,7 +78,7 @@ def look(facts: Facts) -> Look:
                 instances[name] = _died(instance, running, facts.now)
         else:
             instances[name] = now = _answering(name, instance, facts)
-            if now.condition is Condition.STARTING and facts.now - (now.started or facts.now) > _ANSWER:
+            if now.condition is Condition.STARTING and facts.now - now.since > _ANSWER:
                 silent.append(name)
     return Look(instances, usage, tuple(forget), tuple(silent))
 
@@ -94,7 +94,7 @@ def _answering(name: str, instance: InstanceStatus, facts: Facts) -> InstanceSta
     if answers and instance.condition in (Condition.STARTING, Condition.WAITING):
         change = {"condition": Condition.READY, "since": facts.now, "retry_at": None}
     elif not answers and instance.condition is Condition.READY and facts.report.ready:
-        change = {"condition": Condition.STARTING, "since": facts.now, "started": facts.now}
+        change = {"condition": Condition.STARTING, "since": facts.now}
     elif instance.condition is Condition.READY and instance.failures and facts.now - instance.since > _STABLE:
         change = {"failures": 0}
     return instance.model_copy(update=change) if change else instance

@@ -14,7 +14,7 @@ from jupyter_dodas.limits import Quota
 from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
 
-__all__ = ["Clusters", "patched"]
+__all__ = ["Clusters", "patched", "written"]
 
 _ATTEMPTS: Final = 5
 _YEAR: Final = 8760 * 3600.0

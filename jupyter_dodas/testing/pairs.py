@@ -82,14 +82,16 @@ class PairContract:
 
     async def test_it_grows_and_shrinks(self, ground: Ground) -> None:
         async with await self.launch(workers=1) as cluster:
-            before = await cluster.record()
+            starts = dict(_starts((await cluster.record()).status.instances))
             for workers in (3, 1):
                 await cluster.scale(workers)
                 await cluster.wait(timeout=_UP)
                 record = await cluster.record()
                 assert len(_workers(record.status.instances)) == workers
+                # Which one stays may depend on who is busy; it is never started again.
+                starts |= {name: at for name, at in _starts(record.status.instances).items() if name not in starts}
+                assert _starts(record.status.instances).items() <= starts.items()
                 await self.use(cluster)
-            assert _starts(record.status.instances) == _starts(before.status.instances), "the first worker should have stayed"
 
     async def test_a_dead_controller_is_replaced_and_nothing_is_lost(self, ground: Ground) -> None:
         async with await self.launch(workers=2) as cluster:

@@ -1,12 +1,14 @@
-"""The store and the runner without files or processes owe what all others owe."""
+"""Store, runner and service without files, processes and sockets owe what all others owe."""
 
 import pytest
 
 from jupyter_dodas.backends.base import InstanceState, Runner, Running, Store
-from jupyter_dodas.services.base import Instance
+from jupyter_dodas.services.base import Instance, Service
 from jupyter_dodas.testing.memory import Act, MemoryRunner, MemoryStore
 from jupyter_dodas.testing.runners import Does, RunnerContract
+from jupyter_dodas.testing.services import ServiceContract
 from jupyter_dodas.testing.stores import StoreContract
+from tests.unit.plant import PlantService
 
 ACTS = {
     Does.STAY: Act("here\n"),
@@ -40,3 +42,13 @@ class TestMemoryRunner(RunnerContract):
 
     def instance(self, cluster: str, name: str, does: Does) -> Instance:
         return Instance(name, cluster, "hub", (does.name,))
+
+
+class TestPlantService(ServiceContract):
+    """The service of the controller's property tests, which talks to nobody over any port."""
+
+    test_a_link_bears_somebody_else_on_its_ports = None  # type: ignore[assignment]
+
+    @pytest.fixture
+    def service(self) -> Service:
+        return PlantService()

@@ -151,7 +151,13 @@ class PlantRunner(MemoryRunner):
 
     async def judge_drain(self, cluster: str, names: Collection[str]) -> None:
         """Somebody has workers freed: of a group that follows the work, and is not larger than asked, only idle ones."""
-        options = validate(Options, "plant", (await self._store.get(cluster)).spec.options)
+        try:
+            record = await self._store.get(cluster)
+        except NotFound:
+            return
+        if record.status.observed_generation != record.spec.generation:
+            return  # decided for what was asked before
+        options = validate(Options, "plant", record.spec.options)
         floor = self._plant.floor(cluster)
         for group, asked in options.all_groups().items():
             members = {i.name for i in self.alive if i.cluster == cluster and i.group == group and i.name not in floor.draining}
@@ -201,7 +207,7 @@ class PlantLink:
         floor = self._plant.floor(self._cluster)
         await self._plant.runner.judge_drain(self._cluster, set(instances) - floor.draining)
         floor.draining |= set(instances)
-        return [name for name in instances if name not in floor.running]
+        return [name for name in instances if name in self._plant.up(self._cluster) and name not in floor.running]
 
     async def close(self) -> None:
         await asyncio.sleep(0)

@@ -201,7 +201,8 @@ class ControllerMachine(RuleBasedStateMachine):
             assert not alive
             return
         assert {i.name for i in alive} == status.instances.keys()
-        assert all(i.condition is Condition.READY for i in status.instances.values())
+        conditions = {name: i.condition for name, i in status.instances.items()}
+        assert set(conditions.values()) <= {Condition.READY}, conditions
         held, short = others + limits.held(status), False
         for group, asked_for in options.all_groups().items():
             workers = sum(i.group == group for i in status.instances.values())

@@ -162,8 +162,9 @@ class Keeper:
                 break
             time.sleep(0.005)
         guard.kill_below(inside=False)
-        for name in ("keeper.sock", "controller.sock"):
-            _unlink(os.path.join(self._runtime, name))
+        if self._known():  # or they are those of another keeper
+            for name in ("keeper.sock", "controller.sock"):
+                _unlink(os.path.join(self._runtime, name))
 
     # -- the controller -----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from jupyter_dodas.backends.local.layout import Layout, explain, write_atomicall
 from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NewerRecord, NotFound, NotYours, StaleGeneration
 from jupyter_dodas.spec import FORMAT, LIVE, ClusterSpec, ClusterStatus, Phase, Problem, Receipt, Record
 
-__all__ = ["LocalStore"]
+__all__ = ["LocalStore", "OwnStore"]
 
 _SETTLED: Final = 2.0
 """Seconds after which a file that changes again has another stamp for certain."""
@@ -134,7 +134,8 @@ class LocalStore:
             self._check(found, spec.uid)
             if found.spec.generation != spec.generation:
                 raise StaleGeneration(spec.name, spec.generation, found.spec.generation)
-            spec = spec.model_copy(update={"generation": spec.generation + 1})
+            # Whoever changes it does so here and now: after a restart of the machine, what runs is of this boot.
+            spec = spec.model_copy(update={"generation": spec.generation + 1, "place": self._layout.place})
             write_atomically(self._layout.cluster(spec.name) / "spec.json", spec.model_dump_json().encode())
         await self._bus.publish(spec.name)
         return Record(spec=spec, status=found.status)
@@ -234,6 +235,28 @@ class LocalStore:
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """See `Store.watch`."""
         return self._bus.subscribe()
+
+
+class OwnStore(LocalStore):
+    """The records of this machine alone, as its controller sees them.
+
+    A home on NFS or AFS shares its records among machines. Each has a controller of its own, and none touches what runs elsewhere.
+    """
+
+    async def get(self, name: str) -> Record:
+        """See `Store.get`."""
+        record = await super().get(name)
+        if not self._is_own(record):
+            raise NotFound(name)
+        return record
+
+    async def list(self) -> Sequence[Record]:
+        """See `Store.list`."""
+        return [record for record in await super().list() if self._is_own(record)]
+
+    def _is_own(self, record: Record) -> bool:
+        """Whether it is of this machine, or cannot be read, so that nobody knows."""
+        return record.spec.place == "" or _host(record.spec.place) == _host(self._layout.place)
 
 
 def _host(place: str) -> str:

@@ -59,10 +59,12 @@ class DaskLink:
         if self._writer is None or not instances:
             return ()
         number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Collection[str]] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
         try:
             _say(self._writer, {"id": number, "retire": list(instances)})
-            return await asyncio.wait_for(answer, _ANSWER)
+            async with asyncio.timeout(_ANSWER):
+                return await answer
         except OSError:  # a timeout is one, too
             return ()
         finally:
@@ -96,7 +98,7 @@ class DaskLink:
         try:
             # Certificates are read only once somebody listens: most attempts of a launch find nobody yet.
             await writer.start_tls(connecting(site.secrets), ssl_handshake_timeout=_CONNECT)
-            while line := await asyncio.wait_for(reader.readline(), _SILENCE):
+            while line := await _line(reader):
                 message = json.loads(line)
                 if "report" in message:
                     # Only now it is clear that the other end accepts us: with TLS 1.3 a refusal comes after the handshake.
@@ -119,6 +121,12 @@ class DaskLink:
         differs, self._state = state != self._state, state
         if differs:
             self._changed()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """Read a line in time. Python 3.11's `wait_for` would lose a cancellation that comes together with a line."""
+    async with asyncio.timeout(_SILENCE):
+        return await reader.readline()
 
 
 def _scheduler(site: Site) -> tuple[str, Endpoint] | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 
-__all__ = ["Observation", "observe"]
+__all__ = ["Observation", "is_busy", "observe"]
 
 # A paused worker is short of memory and a retiring one takes nothing new, but both are there and answer.
 _ANSWERING: Final = frozenset({Status.running.name, Status.paused.name, Status.closing_gracefully.name})
