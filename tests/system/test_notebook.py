@@ -91,12 +91,6 @@ def test_a_launch_changes_below_its_own_cell(kernel: Kernel) -> None:
     cell = kernel.run("cluster = dodas.toy(workers=2, name='higgs')\ncluster")
     (states,) = cell.displays.values()
     assert states[0]["text/plain"].startswith("higgs  toy  ○ pending")
-    # A quick launch may be over before there is anything to draw in between.
-    assert all(
-        "Hub answers" in state["text/plain"] and "Hub answers" in state["text/html"]
-        for state in states[1:-1]
-        if "pending" not in state["text/plain"]
-    )
     assert all(before != after for before, after in pairwise(states)), "nothing is drawn twice"
     assert states[-1]["text/plain"].startswith("● higgs is ready after")
     assert "2 workers" in cell.result["text/plain"]
