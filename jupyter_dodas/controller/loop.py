@@ -37,6 +37,8 @@ class Controller:
     ) -> None:
         self._store, self._runner, self._settings = store, runner, settings
         self._queue = WorkQueue()
+        # Started for a launch that has yet to write its record.
+        self._newcomer = True
         self._reconciler = Reconciler(store, runner, services, settings, self._queue.add, clock)
 
     async def run(self) -> None:
@@ -71,7 +73,7 @@ class Controller:
     async def _work(self) -> None:
         while True:
             name = await self._queue.get()
-            failed = False
+            self._newcomer = failed = False
             try:
                 again = await self._reconciler.reconcile(name)
                 if again is not None:
@@ -88,7 +90,7 @@ class Controller:
     async def _until_empty(self) -> None:
         """Wait until there was nothing to do for long enough. Failed clusters need nobody."""
         loop = asyncio.get_running_loop()
-        empty_since, resynced, newcomer = loop.time(), loop.time(), True
+        empty_since, resynced = loop.time(), loop.time()
         while True:
             await asyncio.sleep(min(15.0, max(0.1, self._settings.linger / 10)))
             now = loop.time()
@@ -97,8 +99,8 @@ class Controller:
                 await self._look_at_everything()
             records = await self._store.list()
             if any(record.status.phase is not Phase.FAILED for record in records) or await self._runner.clusters():
-                empty_since, newcomer = now, False
+                empty_since = now
                 continue
-            patience = max(self._settings.linger, _NEWCOMER) if newcomer else self._settings.linger
+            patience = max(self._settings.linger, _NEWCOMER) if self._newcomer else self._settings.linger
             if now - empty_since >= patience:
                 return

@@ -301,6 +301,21 @@ def test_an_environment_is_found_around_every_process(place: Place, tmp_path: Pa
         assert "JUPYTER_TOKEN" not in shown
 
 
+_SIGNALS = "import dodas_toy.drone as drone, json; print(json.dumps(drone.do('look')['signals']))"
+
+
+def test_signals_mean_what_they_mean_to_any_python(place: Place) -> None:
+    fresh = subprocess.run([sys.executable, "-c", _SIGNALS], capture_output=True, text=True, check=True)
+    expected = {name: _nameless(handler) for name, handler in json.loads(fresh.stdout).items()}
+    assert expected["SIGPIPE"] == "1"  # ignored: a write to a connection that is gone is an error, not the end
+    with dodas.toy(name="higgs", workers=1), dodas.connect("higgs").client() as client:
+        assert {name: _nameless(handler) for name, handler in client.look()["signals"].items()} == expected
+
+
+def _nameless(handler: str) -> str:
+    return handler.partition(" at 0x")[0]
+
+
 @pytest.mark.parametrize("kind", ["toy", "dask"])
 def test_no_secret_is_seen_from_outside(place: Place, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     with dodas.launch(kind, name="higgs", workers=1) as cluster:

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -39,6 +40,10 @@ def _main(descriptor: int, alive: int, modules: list[str]) -> None:
 def _start(run: guard.Run) -> None:
     """Do what ``python -m module arguments`` does, with the module imported already."""
     _, _, module, *arguments = run["command"]
+    # As an interpreter sets them when it starts: a connection that breaks is an error to it, and not the end.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(run["environment"])
     sys.argv = [module, *arguments]
