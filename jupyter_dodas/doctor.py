@@ -63,7 +63,7 @@ def _settings(configured: Settings) -> Check:
 
 
 def _kinds() -> Iterator[Check]:
-    """Judge each kind by whether it can describe a cluster here, and by what it knows of the machine itself."""
+    """Judge each kind by whether what it needs is here."""
     if not registry.kinds():
         yield Check(
             about="Kinds",
@@ -74,8 +74,7 @@ def _kinds() -> Iterator[Check]:
     for kind in registry.kinds():
         try:
             service = registry.service(kind)
-            service.roles(service.Options())
-            own = service.checks()
+            found = service.require(service.Options())
         except DodasError as error:
             yield _bad(kind, error)
         except ImportError as error:
@@ -86,7 +85,7 @@ def _kinds() -> Iterator[Check]:
                 remedy=f'Run: pip install "jupyter-dodas[{kind}]"',
             )
         else:
-            yield from own or [Check(about=kind, verdict=Verdict.OK, message=service.summary)]
+            yield Check(about=service.title, verdict=Verdict.OK, message=found)
 
 
 def _machine(configured: Settings) -> Iterator[Check]:

@@ -56,7 +56,7 @@ async def launch(
 
     Raises
     ------
-    UnknownKind, UnknownOption, InvalidOption, QuotaExceeded, AlreadyExists
+    UnknownKind, UnknownOption, InvalidOption, QuotaExceeded, MissingSoftware, AlreadyExists
         Before anything is started.
     LaunchFailed
         The cluster is kept, with its logs, until it is dismissed with `Cluster.stop`.
@@ -64,11 +64,12 @@ async def launch(
     configured = settings.load()
     place = places.backend(configured, backend)
     valid = checked(kind, options, configured.limits)
-    valid.environment.check()
+    service = registry.service(kind)
+    place.check(service, valid)
     if name is not None:
         check_name(name)
     face = _face(kind)
-    await place.wake(expect=registry.service(kind).preload)
+    await place.wake(expect=service.preload)
     cluster = face(place, await _create(place, configured, kind, name, valid))
     try:
         await place.wake(cluster.name)

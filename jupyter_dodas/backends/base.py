@@ -11,7 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from jupyter_dodas.services.base import Endpoint, Instance
+from jupyter_dodas.options import Options
+from jupyter_dodas.services.base import Endpoint, Instance, Service
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
 __all__ = ["Backend", "InstanceState", "Runner", "Running", "Store", "lost"]
@@ -156,6 +157,15 @@ class Backend(Protocol):
     @property
     def store(self) -> Store:
         """The records of the place."""
+        ...
+
+    def check(self, service: Service, asked: Options) -> None:
+        """See that a cluster of this kind with these options can run here, before anything is started.
+
+        Raises
+        ------
+        InvalidOption, MissingSoftware
+        """
         ...
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:

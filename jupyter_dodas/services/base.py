@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from jupyter_dodas import options
-from jupyter_dodas.checks import Check
 from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.spec import ClusterSpec
 
@@ -182,9 +181,14 @@ class Service(ABC):
         """Make the secrets of a new cluster, by file name."""
         return {}
 
-    def checks(self) -> Sequence[Check]:
-        """Judge this machine for `dodas doctor`: are libraries and programs of the kind there? Quick; starts nothing."""
-        return ()
+    def require(self, asked: options.Options) -> str:
+        """See that this machine has what instances with these options run on, and say what that is. Quick; starts nothing.
+
+        Raises
+        ------
+        MissingSoftware
+        """
+        return self.summary
 
     @abstractmethod
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:

@@ -233,7 +233,7 @@ def test_the_doctor_judges_this_machine(place: Place, capsys: pytest.CaptureFixt
     found = json.loads(capsys.readouterr().out)
     assert all(set(check) == {"about", "verdict", "message", "remedy"} for check in found)
     about = {check["about"]: check for check in found}
-    assert {"Python", "toy", "Memory", "Disk", "State folder", "Runtime folder", "Process guard", "Controller"} <= set(about)
+    assert {"Python", "Toy", "Memory", "Disk", "State folder", "Runtime folder", "Process guard", "Controller"} <= set(about)
     assert str(place.state) in about["State folder"]["message"]
     assert main(["doctor"]) == 0
     assert "✓ ok" in capsys.readouterr().out

@@ -16,6 +16,8 @@ from jupyter_dodas.backends.local.runner import read_logs
 from jupyter_dodas.backends.local.store import LocalStore
 from jupyter_dodas.backends.local.surroundings import inherited
 from jupyter_dodas.errors import ControllerUnreachable
+from jupyter_dodas.options import Options
+from jupyter_dodas.services.base import Service
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Record
 
@@ -81,6 +83,11 @@ class LocalBackend:
         return {f"DODAS_{k.upper()}": str(v) for k, v in values.items()} | {
             f"DODAS_LIMITS_{k.upper()}": str(v) for k, v in limits.items()
         }
+
+    def check(self, service: Service, asked: Options) -> None:
+        """See `Backend.check`. What instances find here is what this process finds."""
+        asked.environment.check()
+        service.require(asked)
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`."""

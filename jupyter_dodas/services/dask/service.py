@@ -5,6 +5,7 @@ The controller and every client import this module, so nothing heavy is imported
 
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Annotated, ClassVar, Final, Self
 
@@ -57,8 +58,6 @@ class DaskService(Service):
 
     def roles(self, options: CommonOptions) -> tuple[Role, ...]:
         """Return the scheduler and the workers, to be started together: a worker waits for its scheduler."""
-        if options.environment.python in (None, sys.executable):  # of another environment nothing is known here
-            _require("distributed")
         return (
             Role("scheduler", ports=("comm", "dashboard", "control"), step="Scheduler answers"),
             Role("worker", scaled=True, step="Workers register"),
@@ -97,10 +96,17 @@ class DaskService(Service):
 
     def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:
         """Make a certificate authority, the one certificate it signs, and the key of the dashboard."""
-        _require("cryptography")
         from jupyter_dodas.services.dask.certificates import issue
 
         return issue(spec.name)
+
+    def require(self, asked: CommonOptions) -> str:
+        """See that the libraries are there."""
+        _find("cryptography")
+        if asked.environment.python not in (None, sys.executable):
+            return self.summary  # of another environment nothing is known here
+        _find("distributed")
+        return f"distributed {version('distributed')}"
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         """Connect to the scheduler's control channel."""
@@ -114,7 +120,7 @@ class DaskService(Service):
         return {}
 
 
-def _require(library: str) -> None:
+def _find(library: str) -> None:
     if find_spec(library) is None:
         raise MissingSoftware(
             f"Dask clusters need {library}, which is not installed",

@@ -5,12 +5,10 @@ The controller and every client import this module, so nothing heavy is imported
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
-from jupyter_dodas.checks import Check, Verdict
-from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.options import GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
@@ -36,9 +34,6 @@ class SparkService(Service):
 
     def roles(self, asked: CommonOptions) -> tuple[Role, ...]:
         """Return the master and the workers, to be started together: a worker waits for its master."""
-        if asked.environment.python in (None, sys.executable):  # of another environment nothing is known here
-            java.find_spark()
-        java.find_java(os.environ)
         wants_connect = isinstance(asked, SparkOptions) and asked.connect
         connect = Role("connect", ports=("grpc",), after=("master",), step="Connect server answers")
         return (
@@ -86,13 +81,12 @@ class SparkService(Service):
         """Make the secret that all processes share, the key of the pages and the token of the Connect server."""
         return credentials.issue(cores=validate(SparkOptions, self.kind, spec.options).cores)
 
-    def checks(self) -> Sequence[Check]:
-        """See whether there is a Java, and a pyspark."""
-        try:
-            spark, found = java.find_spark(), java.find_java(os.environ)
-        except MissingSoftware as error:
-            return [Check(about=self.title, verdict=Verdict.BAD, message=error.message, remedy=error.remedy)]
-        return [Check(about=self.title, verdict=Verdict.OK, message=f"{spark.version} on Java {found.version}, {found.program}")]
+    def require(self, asked: CommonOptions) -> str:
+        """See that there is a Java, and a pyspark."""
+        found = java.find_java(os.environ)
+        if asked.environment.python not in (None, sys.executable):
+            return f"Java {found.version}, {found.program}"  # of another environment nothing is known here
+        return f"Spark {java.find_spark().version} on Java {found.version}, {found.program}"
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         """Look at what the master and the drivers of its applications show."""

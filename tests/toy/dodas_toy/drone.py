@@ -31,7 +31,7 @@ def do(does: str, seconds: float = 0.0) -> Any:
             while time.process_time() < end:
                 pass
         case "look":
-            signals = {number.name: str(signal.getsignal(number)) for number in signal.valid_signals() if isinstance(number, signal.Signals)}
+            signals = {number.name: str(signal.getsignal(number)) for number in signal.Signals}
             return {"variables": dict(os.environ), "folder": str(Path.cwd()), "path": sys.path, "signals": signals}
     return seconds
 

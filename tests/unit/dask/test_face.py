@@ -18,6 +18,8 @@ from jupyter_dodas import blocking
 from jupyter_dodas.backends.base import Backend, Store
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, InvalidOption, NotFound, TimedOut
+from jupyter_dodas.options import Options
+from jupyter_dodas.services.base import Service
 from jupyter_dodas.services.dask.face import DaskCluster
 from jupyter_dodas.spec import Condition, InstanceStatus, Intent, Phase, Problem, Record
 from jupyter_dodas.testing.memory import MemoryStore
@@ -38,6 +40,9 @@ class OnePlace(Backend):
     @property
     def store(self) -> Store:
         return self._store
+
+    def check(self, service: Service, asked: Options) -> None:
+        """Whoever started it has seen to that."""
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         if cluster and (await self._store.get(cluster)).spec.intent is Intent.STOP:

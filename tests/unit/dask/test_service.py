@@ -1,8 +1,9 @@
 """Dask's descriptions keep the contract of services, and say what this kind adds."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,20 +71,18 @@ def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
         validate(DaskOptions, "dask", options)
 
 
-@pytest.mark.parametrize(
-    ("library", "need"),
-    [
-        ("distributed", lambda: DaskService().roles(DaskOptions())),
-        ("cryptography", lambda: DaskService().secrets(a_spec(kind="dask"))),
-    ],
-)
-def test_missing_software_has_a_remedy(monkeypatch: pytest.MonkeyPatch, library: str, need: Callable[[], object]) -> None:
+@pytest.mark.parametrize("library", ["distributed", "cryptography"])
+def test_missing_software_has_a_remedy(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     def find(name: str) -> ModuleSpec | None:
         return None if name == library else ModuleSpec(name, None)
 
     monkeypatch.setattr(described, "find_spec", find)
     with pytest.raises(MissingSoftware, match=rf'{library}[\s\S]*pip install "jupyter-dodas\[dask\]"'):
-        need()
+        DaskService().require(DaskOptions())
+
+
+def test_it_tells_what_it_runs_on() -> None:
+    assert re.fullmatch(r"distributed 20\d\d\.\d+\.\d+", DaskService().require(DaskOptions()))
 
 
 def test_describing_imports_nothing_heavy() -> None:

@@ -1,6 +1,7 @@
 """Spark's descriptions keep the contract of services, and bad options are refused with a sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from jupyter_dodas.checks import Verdict
 from jupyter_dodas.errors import InvalidOption, MissingSoftware
 from jupyter_dodas.options import validate
 from jupyter_dodas.services.base import Endpoint, Instance, Site
@@ -107,16 +107,11 @@ def test_without_java_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr("jupyter_dodas.services.spark.java._USUAL", ())
     with pytest.raises(MissingSoftware, match="apt-get install default-jre-headless"):
-        SparkService().roles(SparkOptions())
-    (check,) = SparkService().checks()
-    assert check.verdict is Verdict.BAD
-    assert "apt-get" in check.remedy
+        SparkService().require(SparkOptions())
 
 
-def test_the_doctor_names_java_and_spark() -> None:
-    (check,) = SparkService().checks()
-    assert check.verdict is Verdict.OK
-    assert "Java" in check.message
+def test_it_tells_what_it_runs_on() -> None:
+    assert re.match(r"Spark 4\.\d+\.\d+ on Java \d+", SparkService().require(SparkOptions()))
 
 
 def test_describing_imports_nothing_heavy() -> None:
