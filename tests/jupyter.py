@@ -74,7 +74,7 @@ class JupyterServer:
                 stdout=log,
                 stderr=log,
             )
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{traits['ServerApp'].get('base_url', '').rstrip('/')}"
         self.api = f"{self.url}/dodas/api/v1"
         self.client = httpx.Client(base_url=f"{self.api}/", headers=self.headers, timeout=30)
         blocking_until(self._answers, within=30)
@@ -93,7 +93,7 @@ class JupyterServer:
 
     def events(self) -> AbstractContextManager[ClientConnection]:
         """Listen to the event bus."""
-        return connect(f"ws://127.0.0.1:{self.port}/api/events/subscribe", additional_headers=self.headers)
+        return connect(f"{self.url.replace('http', 'ws', 1)}/api/events/subscribe", additional_headers=self.headers)
 
     def cluster(self, name: str) -> dict[str, Any]:
         """Read one cluster."""

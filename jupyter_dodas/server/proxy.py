@@ -5,6 +5,7 @@ record, and the address in it must be one that an instance of the cluster listen
 tokens) stays here; the dashboard is shown a key from the cluster's secrets.
 """
 
+import gzip
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.utils import ensure_async
+from jupyter_server.utils import ensure_async, url_path_join
 from jupyter_server_proxy.handlers import ProxyHandler  # type: ignore[import-untyped]
 from tornado import httputil, web
 from tornado.httpclient import HTTPClientError
@@ -30,6 +31,8 @@ __all__ = ["DashboardHandler", "Target", "target_of"]
 
 _KEPT_HERE: Final = ("Authorization", "Cookie", "Origin", "Referer", "X-Xsrftoken")
 """Headers that are between the browser and Jupyter."""
+
+_WITH_LINKS: Final = ("text/html", "application/json")
 
 _CONNECT: Final = 10.0
 """Seconds in which a dashboard must take a connection."""
@@ -125,11 +128,13 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
             raise InvalidOption("This path will not do", cause="It has a part that leads elsewhere.", remedy="Leave out '..'.")
         record = await self.clusters.get(name)
         self._target = target_of(record, dashboard)
+        self._address = record.status.addresses[dashboard]
         self._path = path or ""
         self._what = f"{dashboard} of {name!r}"
         self.proxy_base = f"dodas/api/v1/clusters/{name}/ui/{dashboard}"
         secrets = await self.clusters.backend.connection(record)
-        self._key = registry.service(record.spec.kind).key(dashboard, secrets, time.time())
+        self._service = registry.service(record.spec.kind)
+        self._key = self._service.key(dashboard, secrets, time.time())
         own = parse_qsl(self.request.query, keep_blank_values=True)
         if any(argument == "token" for argument, _ in own):
             self.request.query = urlencode([pair for pair in own if pair[0] != "token"])
@@ -183,9 +188,22 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
                 headers["Location"] = location._replace(scheme="", netloc="").geturl() or "/"
         if "text/html" in headers.get("Content-Type", ""):
             headers["Cache-Control"] = "no-store"
-        headers["Content-Security-Policy"] = "frame-ancestors 'self'"
+        headers.add("Content-Security-Policy", "frame-ancestors 'self'")  # beside the dashboard's own, if it has one
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "same-origin"
+        if response.body and headers.get("Content-Type", "").startswith(_WITH_LINKS):
+            self._mount(response)
+
+    def _mount(self, response: Any) -> None:
+        """Have the links of a page lead below this path."""
+        body = response.body
+        if response.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+            del response.headers["Content-Encoding"]
+        # Whatever cannot be decoded goes through as it is.
+        page = body.decode("utf-8", "surrogateescape")
+        mount = url_path_join(self.base_url, self.proxy_base)
+        response.body = self._service.mounted(page, self._path, mount, self._address).encode("utf-8", "surrogateescape")
 
     def _silence(self) -> TimedOut:
         return TimedOut(

@@ -1,6 +1,6 @@
 """The example on the screen, as a user sees it; its picture is the README's.
 
-``UPDATE_PICTURES=1 script/test browser`` takes the picture of the README anew.
+``UPDATE_PICTURES=1 script/test browser`` takes the pictures of the documentation anew.
 """
 
 import json
@@ -11,37 +11,21 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.screen import picture, window
 from tests.place import ROOT, Place
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PICTURES: Final = ROOT / "docs" / "images"
 ALL_CELLS_WITHIN: Final = 180_000
 STARTS_WITHIN: Final = 60_000
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; on Debian: apt-get install chromium")
 
 # Every cell is drawn, so that one can scroll to it; and no question about news stands in the picture.
 SETTINGS: Final = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    options = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-gpu"]
-    if os.geteuid() == 0:
-        options.append("--no-sandbox")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield started
-        started.close()
 
 
 @contextmanager
@@ -80,8 +64,7 @@ def platform(place: Place) -> Iterator[str]:
 
 def open_example(browser: Browser, sign_in: str) -> Page:
     """Sign in and open the example."""
-    context = browser.new_context(viewport={"width": 1440, "height": 860}, device_scale_factor=1.5)
-    page = context.new_page()
+    page = window(browser).new_page()
     page.goto(sign_in)
     page.wait_for_url(re.compile(r"/lab"))
     lab = page.url.partition("/lab")[0]
@@ -100,7 +83,7 @@ def show(what: Locator, edge: str) -> None:
     what.evaluate("(element, block) => element.scrollIntoView({block})", edge)
 
 
-def test_the_example_on_the_screen(place: Place, browser: Browser, tmp_path: Path) -> None:
+def test_the_example_on_the_screen(place: Place, browser: Browser) -> None:
     with platform(place) as sign_in:
         page = open_example(browser, sign_in)
         page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -121,6 +104,4 @@ def test_the_example_on_the_screen(place: Place, browser: Browser, tmp_path: Pat
         show(left.get_by_role("heading", name="A cluster, in one line"), "start")
         show(right.get_by_text("z-boson has stopped after"), "end")
         page.mouse.move(0, 0)
-        folder = PICTURES if os.environ.get("UPDATE_PICTURES") else tmp_path
-        page.screenshot(path=folder / "notebook.png", animations="disabled")
-        assert (folder / "notebook.png").stat().st_size > 50_000
+        picture(page, "notebook")

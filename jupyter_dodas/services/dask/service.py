@@ -119,6 +119,10 @@ class DaskService(Service):
                 return {"scheduler": f"tls://{endpoint['comm']}", "dashboard": f"http://{endpoint['dashboard']}"}
         return {}
 
+    def mounted(self, page: str, path: str, mount: str, address: str) -> str:
+        """Return a page with links that stay below the mount: those of tables go up by one step more than there are."""
+        return page.replace('="../../../statics/', f'="{mount}/statics/')
+
 
 def _find(library: str) -> None:
     if find_spec(library) is None:

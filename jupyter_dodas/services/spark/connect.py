@@ -1,5 +1,6 @@
 """Spark Connect sessions: the driver is a part of the cluster, and a process can have sessions with several."""
 
+import atexit
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
@@ -50,7 +51,11 @@ def open_session(address: str, token: str, settings: Mapping[str, str]) -> "Spar
     builder = ConnectSession.builder.channelBuilder(channel)
     for name, value in settings.items():
         builder = builder.config(name, value)
-    return cast("SparkSession", builder.create())
+    session = builder.create()
+    # When a process ends, pyspark has the server forget its models, and for ten minutes would look for a server that has gone.
+    # Left alone, the server forgets a session by itself.
+    atexit.unregister(session.client._on_exit)  # noqa: SLF001
+    return cast("SparkSession", session)
 
 
 def leave() -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from jupyter_dodas.options import GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
-from jupyter_dodas.services.spark import conf, credentials, java
+from jupyter_dodas.services.spark import conf, credentials, java, mounting
 from jupyter_dodas.services.spark.link import SparkLink
 from jupyter_dodas.services.spark.options import SparkOptions
 from jupyter_dodas.spec import ClusterSpec
@@ -108,6 +108,10 @@ class SparkService(Service):
     def key(self, dashboard: str, secrets: Path, now: float) -> Mapping[str, str]:
         """Return the headers that open its pages for some minutes: a token signed with the cluster's key."""
         return {"Authorization": credentials.bearer(credentials.read(secrets), now + 300)}
+
+    def mounted(self, page: str, path: str, mount: str, address: str) -> str:
+        """Return a page of the master, or of a worker or an application by way of it."""
+        return mounting.mounted(page, path, mount, address)
 
 
 def _master(site: Site) -> Endpoint:

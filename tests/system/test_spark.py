@@ -1,114 +1,34 @@
-"""Spark clusters on this machine: sessions of all kinds, growing and shrinking, and what happens when something dies."""
+"""Spark clusters on this machine: sessions of all kinds, growing and shrinking, and what is told when something is missing."""
 
-import asyncio
 import json
 import os
 import signal
-import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
 import jupyter_dodas as dodas
-from jupyter_dodas import aio
 from jupyter_dodas.cluster import Cluster
-from jupyter_dodas.errors import LaunchFailed
+from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.services.spark import credentials
 from jupyter_dodas.spec import Condition, Phase
-from jupyter_dodas.testing.pairs import Ground, PairContract
 from jupyter_dodas.testing.waiting import blocking_until
-from tests.place import LocalGround, Place, Process
+from tests.place import Place
+from tests.spark import UP, Kernel, executors, launch
 
-pytestmark = pytest.mark.timeout(600)
-
-UP: Final = 120.0
-SMALL: Final[Mapping[str, Any]] = {"memory": "512 MiB", "driver_memory": "512 MiB"}
-
-BEGIN: Final = """
-import json, os, sys, time
-import jupyter_dodas as dodas
-from jupyter_dodas.errors import DodasError
-def tell(**said): print("TELL " + json.dumps(said), flush=True)
-def hear(): return sys.stdin.readline()
-cluster = dodas.connect("higgs")
-"""
-
-
-class Kernel:
-    """A process of a user, which holds sessions; tests talk with it line by line."""
-
-    def __init__(self, place: Place, code: str) -> None:
-        self.program: subprocess.Popen[bytes] = place.run(BEGIN + code)
-
-    def told(self) -> dict[str, Any]:
-        """What it tells next."""
-        assert self.program.stdout is not None
-        heard = []
-        for line in self.program.stdout:
-            if line.startswith(b"TELL "):
-                said: dict[str, Any] = json.loads(line[5:])
-                return said
-            heard.append(line.decode())
-        raise AssertionError(f"It ended: {''.join(heard[-30:])}")
-
-    def go_on(self) -> None:
-        """Let it read a line."""
-        assert self.program.stdin is not None
-        self.program.stdin.write(b"\n")
-        self.program.stdin.flush()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.program.kill()
-        self.program.wait()
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
 def cluster(place: Place) -> Iterator[Cluster]:
     """A small cluster of two workers."""
-    with dodas.launch("spark", name="higgs", executors=2, timeout=UP, **SMALL) as made:
+    with launch(executors=2) as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def no_java_stays(place: Place) -> Iterator[None]:
-    """The Java that a launch starts ahead in this very process ends with the test."""
-    from jupyter_dodas.services.spark import driver
-
-    yield
-    driver.release()
-
-
-class TestSparkOnThisMachine(PairContract):
-    kind = "spark"
-    options: ClassVar[Mapping[str, Any]] = SMALL
-
-    @pytest.fixture
-    def ground(self, place: Place) -> Ground:
-        return LocalGround(place)
-
-    async def use(self, cluster: aio.Cluster) -> None:
-        def work() -> int:
-            from jupyter_dodas.services.spark import driver
-
-            session = cluster.blocking_client()
-            try:
-                return int(session.range(1000).selectExpr("sum(id) as total").first().total)
-            finally:
-                session.stop()
-                driver.release()
-
-        assert await asyncio.to_thread(work) == 499_500
-
-
-def executors(place: Place) -> Sequence[Process]:
-    return place.processes(lambda command: "CoarseGrainedExecutorBackend" in command)
-
-
-def javas(place: Place, main: str) -> Sequence[Process]:
-    return place.processes(lambda command: command.partition(":")[2].split()[:1] != [] and f" {main} " in f"{command} ")
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------
@@ -143,7 +63,7 @@ hear()
 
 
 def test_a_session_is_plain_spark(place: Place, cluster: Cluster) -> None:
-    with dodas.launch("spark", name="other", executors=0, timeout=UP, **SMALL):
+    with launch("other", executors=0):
         kernel = Kernel(place, ALL)
         said = kernel.told()
     assert said["rdd"] == 328_350
@@ -188,10 +108,6 @@ def _no_secret_shows(place: Place, properties: Mapping[str, str]) -> None:
 
 
 def _page_is_locked(address: str, properties: Mapping[str, str]) -> None:
-    import time
-    import urllib.error
-    import urllib.request
-
     def status(header: str) -> int:
         request = urllib.request.Request(address, headers={"Authorization": header} if header else {})
         try:
@@ -223,7 +139,7 @@ first.stop()
 
 
 def test_a_process_can_have_several_connect_sessions(place: Place) -> None:
-    with dodas.launch("spark", name="higgs", executors=1, connect=True, timeout=UP, **SMALL) as cluster:
+    with launch(executors=1, connect=True) as cluster:
         kernel = Kernel(place, CONNECT)
         assert kernel.told() == {"total": 499_500, "apart": True}
         _no_secret_shows(place, credentials.read(cluster.connection().secrets))
@@ -236,22 +152,9 @@ def test_a_process_can_have_several_connect_sessions(place: Place) -> None:
 
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
-SLOW = """
-spark = cluster.session()
-def nap(number):
-    time.sleep(0.2)
-    return number
-tell(up=True)
-if len(sys.argv) > 1 or True:
-    tell(total=spark.sparkContext.parallelize(range(TASKS), TASKS).map(nap).sum())
-hear()
-tell(total=spark.sparkContext.parallelize(range(10), 10).map(nap).sum())
-"""
-
 
 def test_the_drained_worker_is_the_one_that_goes(place: Place, cluster: Cluster) -> None:
-    kernel = Kernel(place, SLOW.replace("TASKS", "40"))
-    assert kernel.told() == {"up": True}
+    kernel = Kernel.napping(place, 40)
     blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
     before = cluster.record().status.instances
     cluster.scale(1)
@@ -274,68 +177,39 @@ def _drains(instances: Mapping[str, Any]) -> Sequence[str]:
 
 
 def test_workers_follow_the_work(place: Place) -> None:
-    with dodas.launch("spark", name="higgs", adapt=[0, 2], timeout=UP, **SMALL) as cluster:
+    with launch(adapt=[0, 2]) as cluster:
         assert set(cluster.record().status.instances) == {"master"}
-        kernel = Kernel(place, SLOW.replace("TASKS", "100"))
-        assert kernel.told() == {"up": True}
+        kernel = Kernel.napping(place, 60)
         blocking_until(lambda: cluster.record().status.instances, within=60, meets=lambda found: len(found) == 3)
-        assert kernel.told() == {"total": sum(range(100))}
+        assert kernel.told() == {"total": sum(range(60))}
         blocking_until(lambda: cluster.record().status.instances, within=90, meets=lambda found: set(found) == {"master"})
         kernel.go_on()
         assert kernel.told() == {"total": sum(range(10))}
 
 
-# -- faults -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("target", ["worker", "executor", "master"])
-def test_the_answer_is_right_whatever_dies(place: Place, cluster: Cluster, target: str) -> None:
-    kernel = Kernel(place, SLOW.replace("TASKS", "60"))
-    assert kernel.told() == {"up": True}
-    found = blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
-    if target == "executor":
-        found[0].kill()
-    else:
-        place.instances("higgs")[{"worker": "worker-1", "master": "master"}[target]].kill()
-    assert kernel.told() == {"total": sum(range(60))}
-    blocking_until(cluster.phase, within=60, meets=lambda phase: phase is Phase.READY)
-    kernel.go_on()
-    assert kernel.told() == {"total": sum(range(10))}
-
-
-def test_a_driver_that_disappears_leaves_its_cluster(place: Place, cluster: Cluster) -> None:
-    kernel = Kernel(place, SLOW.replace("TASKS", "600"))
-    assert kernel.told() == {"up": True}
-    blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
-    before = cluster.record().status.instances
-    kernel.kill()
-    blocking_until(lambda: executors(place), within=30, meets=lambda found: not found)
-    assert cluster.phase() is Phase.READY
-    assert {name: i.started for name, i in cluster.record().status.instances.items()} == {
-        name: i.started for name, i in before.items()
-    }
-    again = Kernel(place, SLOW.replace("TASKS", "4"))
-    assert again.told() == {"up": True}
-    assert again.told() == {"total": sum(range(4))}
-
-
 # -- what is missing --------------------------------------------------------------------------------------------------
 
 
-def test_without_java_the_launch_says_what_to_run(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "java").write_text("#!/bin/sh\n")
-    (tmp_path / "bin" / "java").chmod(0o755)
-    (tmp_path / "release").write_text('JAVA_VERSION="11.0.2"\n')
-    for folder in os.environ["PATH"].split(os.pathsep):
-        if (Path(folder) / "java").exists():
-            monkeypatch.setenv("PATH", os.environ["PATH"].replace(folder, str(tmp_path)))
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    if any((Path(usual) / "bin" / "java").exists() for usual in ("/usr/lib/jvm/default-java",)):
-        pytest.skip("this machine has a Java in a place that is always looked at")
-    with pytest.raises(LaunchFailed, match="Java"):
-        dodas.launch("spark", name="higgs", executors=1, timeout=UP, **SMALL)
-    dodas.connect("higgs").stop()
+@pytest.mark.parametrize("java", [None, "11.0.2"])
+def test_a_launch_says_which_java_is_missing(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, java: str | None
+) -> None:
+    """An old Java cannot be had here: a program in its place that only says how old it is stands for it."""
+    if java is not None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "java").write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / "java").chmod(0o755)
+        (tmp_path / "release").write_text(f'JAVA_VERSION="{java}"\n')
+        monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    else:
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "java").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    monkeypatch.setattr("jupyter_dodas.services.spark.java._USUAL", ())
+    with pytest.raises(MissingSoftware, match=java or "no Java") as raised:
+        launch(executors=1)
+    assert "17" in raised.value.remedy
+    assert list(dodas.list()) == []
 
 
 PACKAGE = """
@@ -355,24 +229,26 @@ AVRO: Final = "org.apache.spark:spark-avro_2.13:4.1.1"
 
 
 def test_packages_come_from_maven(place: Place) -> None:
-    with dodas.launch("spark", name="higgs", executors=1, packages=[AVRO], timeout=UP, **SMALL):
+    with launch(executors=1, packages=[AVRO]):
         assert Kernel(place, PACKAGE).told() == {"rows": 100}
 
 
 def test_a_package_that_does_not_exist_is_named(place: Place) -> None:
     nothing = "org.apache.spark:no-such-package_2.13:1.0.0"
-    with dodas.launch("spark", name="higgs", executors=1, packages=[nothing], timeout=UP, **SMALL):
+    with launch(executors=1, packages=[nothing]):
         error = Kernel(place, PACKAGE).told()["error"]
     assert "not found" in error
     assert nothing in error
 
 
 def test_a_kill_of_the_keeper_leaves_nothing(place: Place, cluster: Cluster) -> None:
-    kernel = Kernel(place, SLOW.replace("TASKS", "600"))
-    assert kernel.told() == {"up": True}
+    kernel = Kernel.napping(place, 600)
     blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
     place.keeper().kill(signal.SIGKILL)
-    blocking_until(
-        lambda: [*executors(place), *javas(place, "org.apache.spark.deploy.worker.Worker")], within=5, meets=lambda left: not left
-    )
+    blocking_until(lambda: place.processes(_is_sparks), within=5, meets=lambda left: not left)
     kernel.kill()
+
+
+def _is_sparks(command: str) -> bool:
+    """Whether it is a process of the cluster, and not the driver, which is the kernel's own."""
+    return "org.apache.spark" in command and "org.apache.spark.deploy.SparkSubmit" not in command
