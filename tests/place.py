@@ -18,7 +18,7 @@ from typing import Any, Final
 from jupyter_dodas.backends.local.backend import LocalBackend
 from jupyter_dodas.errors import NotFound
 from jupyter_dodas.settings import load
-from jupyter_dodas.spec import Record
+from jupyter_dodas.spec import Condition, Phase, Record
 from jupyter_dodas.testing.waiting import blocking_until
 
 __all__ = ["ROOT", "TOY", "LocalGround", "Place", "Process"]
@@ -169,6 +169,18 @@ class Place:
             return asyncio.run(LocalBackend(load()).store.get(name))
         except NotFound:
             return None
+
+    def whole(self, name: str) -> bool:
+        """Whether a cluster is ready, with every instance, and all of them are alive."""
+        record = self.record(name)
+        if record is None or record.status.phase is not Phase.READY:
+            return False
+        instances, alive = record.status.instances, self.instances(name)
+        return (
+            all(instance.condition is Condition.READY for instance in instances.values())
+            and instances.keys() == alive.keys()
+            and all(self.children(guard) for guard in alive.values())
+        )
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

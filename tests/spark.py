@@ -1,7 +1,10 @@
 """What tests of Spark share: a small cluster's options, kernels that hold sessions, and a look at who computes."""
 
 import json
+import os
+import select
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,8 +19,11 @@ SMALL: Final[Mapping[str, Any]] = {"memory": "512 MiB", "driver_memory": "512 Mi
 
 NAPS: Final = """
 spark = cluster.session()
+marks = os.path.join(os.environ["DODAS_STATE"], "marks")
 def nap(number):
     time.sleep(0.2)
+    with open(marks, "a") as file:
+        file.write("x")
     return number
 tell(up=True)
 tell(total=spark.sparkContext.parallelize(range(TASKS), TASKS).map(nap).sum())
@@ -41,6 +47,7 @@ class Kernel:
 
     def __init__(self, place: Place, code: str) -> None:
         self.program: subprocess.Popen[bytes] = place.run(_BEGIN + code)
+        self._heard = b""
 
     @classmethod
     def napping(cls, place: Place, tasks: int) -> "Kernel":
@@ -49,16 +56,19 @@ class Kernel:
         assert kernel.told() == {"up": True}
         return kernel
 
-    def told(self) -> dict[str, Any]:
+    def told(self, within: float = UP) -> dict[str, Any]:
         """What it tells next."""
         assert self.program.stdout is not None
-        heard = []
-        for line in self.program.stdout:
-            if line.startswith(b"TELL "):
-                said: dict[str, Any] = json.loads(line[5:])
-                return said
-            heard.append(line.decode())
-        raise AssertionError(f"It ended: {''.join(heard[-30:])}")
+        deadline = time.monotonic() + within
+        while b"\n" not in self._heard.partition(b"TELL ")[2]:
+            if not select.select([self.program.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise AssertionError(f"It told nothing within {within:g} s: {self._heard[-5000:].decode()}")
+            if not (more := os.read(self.program.stdout.fileno(), 65536)):
+                raise AssertionError(f"It ended: {self._heard[-5000:].decode()}")
+            self._heard += more
+        line, _, self._heard = self._heard.partition(b"TELL ")[2].partition(b"\n")
+        said: dict[str, Any] = json.loads(line)
+        return said
 
     def go_on(self) -> None:
         """Let it read a line."""

@@ -25,7 +25,7 @@ from jupyter_dodas.errors import (
     TimedOut,
     UnknownOption,
 )
-from jupyter_dodas.options import validate
+from jupyter_dodas.options import Options, validate
 from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record
 
 __all__ = ["Cluster", "Connection", "Follower"]
@@ -263,8 +263,8 @@ class Cluster:
         )
 
     @classmethod
-    def warm(cls) -> None:
-        """Import what `client` will need; called in a thread while a launch waits."""
+    def warm(cls, asked: Options) -> None:
+        """Import what `client` of a cluster with these options will need; called in a thread while a launch waits."""
 
     def _deadline(self, timeout: float, what: str) -> "_Deadline":
         return _Deadline(timeout, self.name, what)

@@ -74,7 +74,7 @@ async def launch(
     try:
         await place.wake(cluster.name)
         if wait:
-            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm) if warm else None
+            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm, valid) if warm else None
             await cluster.wait(timeout=timeout, follower=follower)
             if warming is not None:
                 await warming

@@ -18,7 +18,7 @@ import pytest
 import jupyter_dodas as dodas
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, LaunchFailed, NotFound
-from jupyter_dodas.spec import Condition, Phase
+from jupyter_dodas.spec import Phase
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.place import Place, Process
 
@@ -228,12 +228,5 @@ class Scene:
     def whole(self) -> bool:
         """Whether the cluster is ready with all its workers, and all of them are alive."""
         record = self.place.record(NAME)
-        if record is None or record.status.phase is not Phase.READY:
-            return False
-        instances, alive = record.status.instances, self.place.instances(NAME)
-        return (
-            len(instances) == 1 + (self.drawn.workers if self.drawn.phase == "scaling" else 2)
-            and all(instance.condition is Condition.READY for instance in instances.values())
-            and instances.keys() == alive.keys()
-            and all(self.place.children(guard) for guard in alive.values())
-        )
+        workers = self.drawn.workers if self.drawn.phase == "scaling" else 2
+        return record is not None and len(record.status.instances) == 1 + workers and self.place.whole(NAME)

@@ -245,7 +245,7 @@ def test_a_kill_of_the_keeper_leaves_nothing(place: Place, cluster: Cluster) -> 
     kernel = Kernel.napping(place, 600)
     blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
     place.keeper().kill(signal.SIGKILL)
-    blocking_until(lambda: place.processes(_is_sparks), within=5, meets=lambda left: not left)
+    blocking_until(lambda: place.processes(_is_sparks), within=10, meets=lambda left: not left)
     kernel.kill()
 
 

@@ -6,12 +6,13 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 import pytest
 
 from jupyter_dodas.cluster import Cluster
-from jupyter_dodas.spec import Condition, Phase
+from jupyter_dodas.spec import Phase
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.jupyter import JupyterServer
 from tests.place import Place, Process
@@ -19,7 +20,7 @@ from tests.spark import UP, Kernel, executors, launch
 
 pytestmark = pytest.mark.timeout(300)
 
-TASKS: Final = 20
+TASKS: Final = 24
 
 
 def test_round(round_seed: int, place: Place) -> None:
@@ -39,10 +40,10 @@ def _in_a_job(victim: Callable[[Place], Process]) -> Callable[[Place, float], No
     def strike(place: Place, moment: float) -> None:
         with launch(executors=2) as cluster:
             kernel = Kernel.napping(place, TASKS)
-            _pass(place, 3 * moment)
-            victim(place).kill()
+            _until_done(place, 1 + int(12 * moment))
+            _kill(victim(place))
             assert kernel.told() == {"total": sum(range(TASKS))}
-            _until_whole(cluster)
+            blocking_until(lambda: place.whole(cluster.name), within=UP)
             kernel.go_on()
             assert kernel.told() == {"total": sum(range(10))}
 
@@ -66,7 +67,7 @@ def _kill_the_driver(place: Place, moment: float) -> None:
     """A driver that disappears takes its executors along, and leaves the cluster as it was."""
     with launch(executors=2) as cluster:
         kernel = Kernel.napping(place, 600)
-        _pass(place, 3 * moment)
+        _until_done(place, 1 + int(12 * moment))
         before = _starts(cluster)
         kernel.kill()
         blocking_until(lambda: executors(place), within=30, meets=lambda found: not found)
@@ -78,36 +79,47 @@ def _kill_the_driver(place: Place, moment: float) -> None:
         assert again.told() == {"total": sum(range(10))}
 
 
-def _pass(place: Place, seconds: float) -> None:
-    """Let some of the job pass, from the moment on at which both executors work."""
-    blocking_until(lambda: executors(place), within=60, meets=lambda found: len(found) == 2)
-    _pass_seconds(seconds)
+def _until_done(place: Place, tasks: int) -> None:
+    """Wait until so many tasks of the job are done."""
+    marks = place.state / "marks"
+    blocking_until(lambda: marks.exists() and marks.stat().st_size >= tasks, within=60)
 
 
-def _pass_seconds(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    blocking_until(lambda: time.monotonic() >= until, within=10)
+def _kill(victim: Process) -> None:
+    victim.kill()
+    blocking_until(victim.alive, within=10, meets=lambda alive: not alive)
 
 
 # -- Spark Connect ----------------------------------------------------------------------------------------------------
 
 _CONNECTED: Final = """
-tell(total=cluster.session().range(1000).selectExpr("sum(id) as total").first().total)
+def total(): return cluster.session().range(1000).selectExpr("sum(id) as total").first().total
+tell(total=total())
+try:
+    cluster.session().range(10**13).selectExpr("sum(id % 7)").first()
+except Exception as error:
+    tell(lost=True)
 hear()
-tell(total=cluster.session().range(1000).selectExpr("sum(id) as total").first().total)
+tell(total=total())
 """
 
 
 def _kill_the_connect_server(place: Place, moment: float) -> None:
-    """Sessions end with their server; the next one finds a new server."""
+    """A job of a session is lost with its server, and is told so; the next session finds a new server."""
     with launch(executors=1, connect=True) as cluster:
         kernel = Kernel(place, _CONNECTED)
         assert kernel.told() == {"total": 499_500}
-        _pass_seconds(moment)
-        _instance("connect")(place).kill()
-        _until_whole(cluster)
+        _pass(moment)
+        _kill(_instance("connect")(place))
+        assert kernel.told() == {"lost": True}
+        blocking_until(lambda: place.whole(cluster.name), within=UP)
         kernel.go_on()
         assert kernel.told() == {"total": 499_500}
+
+
+def _pass(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    blocking_until(lambda: time.monotonic() >= until, within=10)
 
 
 # -- Jupyter Server ---------------------------------------------------------------------------------------------------
@@ -115,32 +127,24 @@ def _kill_the_connect_server(place: Place, moment: float) -> None:
 
 def _kill_jupyter_server(place: Place, moment: float) -> None:
     """What was asked of a server that dies is done, and the next server shows it."""
-    first = JupyterServer(place.variables)
-    made = first.client.post("clusters", json={"kind": "toy", "name": "higgs", "options": {"workers": 2}}).json()
-    _pass_seconds(0.5 * moment)
-    first.kill()
-    second = JupyterServer(place.variables)
-    try:
-        ready = second.until_phase("higgs", "ready")
-        assert ready["spec"] == made["spec"]
-        assert second.client.delete("clusters/higgs").status_code == 202
-        second.until_gone("higgs")
-    finally:
-        second.close()
-        first.close()
+    with closing(JupyterServer(place.variables)) as first:
+        made = first.client.post("clusters", json={"kind": "toy", "name": "higgs", "options": {"workers": 2}}).json()
+        _pass(0.5 * moment)
+        first.kill()
+        with closing(JupyterServer(place.variables)) as second:
+            ready = second.until_phase("higgs", "ready")
+            assert ready["spec"] == made["spec"]
+            assert second.client.patch("clusters/higgs", json={"workers": 1}).status_code == 200
+            second.kill()
+        with closing(JupyterServer(place.variables)) as third:
+            blocking_until(
+                lambda: third.cluster("higgs")["status"]["targets"], within=30, meets=lambda found: found == {"worker": 1}
+            )
+            assert third.client.delete("clusters/higgs").status_code == 202
+            third.until_gone("higgs")
 
 
 # -- and after --------------------------------------------------------------------------------------------------------
-
-
-def _until_whole(cluster: Cluster) -> None:
-    """Wait until all that should be there is there, and alive."""
-
-    def whole() -> bool:
-        status = cluster.record().status
-        return status.phase is Phase.READY and all(i.condition is Condition.READY for i in status.instances.values())
-
-    blocking_until(whole, within=UP)
 
 
 def _starts(cluster: Cluster) -> Mapping[str, float | None]:

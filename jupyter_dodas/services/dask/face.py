@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from jupyter_dodas import aio, blocking
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import DodasError, NotFound, TimedOut
+from jupyter_dodas.options import Options
 from jupyter_dodas.services.dask.credentials import DASHBOARD
 from jupyter_dodas.services.dask.modules import Bundle, folders, named, nearby
 from jupyter_dodas.services.dask.signin import Purpose, make
@@ -51,7 +52,7 @@ class DaskCluster(aio.Cluster):
     """
 
     @classmethod
-    def warm(cls) -> None:
+    def warm(cls, asked: Options) -> None:  # noqa: ARG003 - it needs the same for all of them
         """Import what `client` needs: a second of computing, to be spent while the cluster starts."""
         import_module("jupyter_dodas.services.dask.security")
         import_module("distributed.versions").get_versions()

@@ -21,10 +21,13 @@ __all__ = ["find", "make_in_background", "path"]
 
 _TRAINING: Final = "jupyter_dodas.services.spark.training"
 
+_EDITION: Final = "2"
+"""To be raised when `training` makes another archive of the same Java and Spark."""
+
 
 def path(java: Java, spark: Spark) -> Path:
     """Where the archive is, or will be. Java and Spark must be the very same files."""
-    parts = [str(java.program), java.version, spark.class_path, spark.version, str(spark.jars.stat().st_mtime_ns)]
+    parts = [_EDITION, str(java.program), java.version, spark.class_path, spark.version, str(spark.jars.stat().st_mtime_ns)]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return platformdirs.user_cache_path("jupyter-dodas") / f"spark-{spark.version}-{key}.jsa"
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from jupyter_dodas.errors import InvalidOption
 from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.options import Options as CommonOptions
-from jupyter_dodas.services.spark.java import PATIENT
+from jupyter_dodas.services.spark.java import PATIENT, sharing
 
 __all__ = ["OVERHEAD", "check_asked", "check_given", "executor_options", "of_applications", "size"]
 
@@ -27,6 +27,8 @@ _OURS: Final = re.compile(
 
 _SECRET: Final = re.compile(r"secret|password|token|access[.]?key", re.IGNORECASE)
 """Names that Spark itself hides the values of."""
+
+_CORRECT: Final = "leave the setting out, or correct it"
 
 _EXECUTOR_MEMORY: Final = "spark.executor.memory"
 _UNITS: Final = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -56,11 +58,17 @@ def check_given(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]
     InvalidOption
     """
     if why := _wrong(settings, workers):
-        raise InvalidOption("The session cannot have these settings", cause=f"{why[0].upper()}{why[1:]}.", remedy="")
+        cause, _, remedy = why.partition("; ")
+        raise InvalidOption("The session cannot have these settings", cause=_sentence(cause), remedy=_sentence(remedy or _CORRECT))
+
+
+def _sentence(words: str) -> str:
+    # What begins with the name of a setting stays as it is.
+    return f"{words if words.startswith('spark.') else words[0].upper() + words[1:]}."
 
 
 def _wrong(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]) -> str:
-    """Say what is wrong with settings, as the rest of a sentence; nothing if they will do."""
+    """Say what is wrong with settings, as the rest of a sentence, and what to do after a semicolon; nothing if they will do."""
     for name, value in settings.items():
         if not re.fullmatch(r"spark\.[^\s=]+", name):
             return f"{name!r} is no setting of Spark: they begin with 'spark.' and have no spaces"
@@ -134,5 +142,4 @@ def of_applications(name: str, options: CommonOptions) -> dict[str, str]:
 
 def executor_options(archive: str | None, own: str) -> str:
     """Return the options of executors' Java: the class-data archive, and the user's own, which win."""
-    shared = [f"-XX:SharedArchiveFile={archive}"] if archive else []
-    return " ".join([*PATIENT, *shared, *([own] if own else [])])
+    return " ".join([*PATIENT, *sharing(archive), *([own] if own else [])])

@@ -20,7 +20,7 @@ from jupyter_dodas.services.spark import archive, folders
 from jupyter_dodas.services.spark.conf import executor_options
 from jupyter_dodas.services.spark.control import Control
 from jupyter_dodas.services.spark.credentials import FILE
-from jupyter_dodas.services.spark.java import PATIENT, SMALL, Java, Spark, command, environment, find_java, find_spark
+from jupyter_dodas.services.spark.java import PATIENT, SMALL, Java, Spark, command, environment, find_java, find_spark, sharing
 
 __all__ = ["main"]
 
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DodasError as error:
         print(error, file=sys.stderr)  # noqa: T201 - this is its log
         return 1
+    if arguments.role == "master":
+        folders.forget_history()
     return asyncio.run(_serve(arguments, *found))
 
 
@@ -124,7 +126,7 @@ async def _beside(arguments: Namespace, java: Java, spark: Spark, process: async
 def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> list[str]:
     secrets = str(arguments.secrets / FILE)
     found = archive.find(java, spark)
-    shared = [f"-XX:SharedArchiveFile={found}"] if found else []
+    shared = sharing(found)
     match arguments.role:
         case "master":
             recovery = {

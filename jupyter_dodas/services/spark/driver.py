@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from jupyter_dodas.errors import LaunchFailed
 from jupyter_dodas.services.spark import archive
-from jupyter_dodas.services.spark.java import PATIENT, command, environment, find_java, find_spark
+from jupyter_dodas.services.spark.java import PATIENT, command, environment, find_java, find_spark, sharing
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -108,8 +108,7 @@ def start(driver: Driver, *, options: Sequence[str] | None = None) -> None:
 
     java, spark = find_java(os.environ), find_spark()
     if options is None:
-        found = archive.find(java, spark)
-        options = [*PATIENT, *([f"-XX:SharedArchiveFile={found}"] if found else [])]
+        options = [*PATIENT, *sharing(archive.find(java, spark))]
     program, *arguments = command(
         *(java, spark, "org.apache.spark.deploy.SparkSubmit"),
         *(["--packages", ",".join(driver.packages)] if driver.packages else []),

@@ -5,12 +5,13 @@ Importing this is cheap: pyspark comes with the first session, or with `SparkClu
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 from jupyter_dodas import aio, blocking
-from jupyter_dodas.errors import NotSupported
-from jupyter_dodas.options import validate
+from jupyter_dodas.errors import LaunchFailed, NotSupported
+from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.spark import conf, credentials, folders
 from jupyter_dodas.services.spark.options import SparkOptions
 from jupyter_dodas.spec import LIVE, Record
@@ -28,11 +29,23 @@ class SparkCluster(aio.Cluster):
     """A Spark cluster."""
 
     @classmethod
-    def warm(cls) -> None:
-        """Import what `session` needs and start the driver's Java: seconds of computing, to be spent while the cluster starts."""
+    def warm(cls, asked: Options) -> None:
+        """Import what `session` needs and start the driver's Java: seconds of computing, to be spent while the cluster starts.
+
+        Parameters
+        ----------
+        asked
+            The options of the cluster. With a Connect server, its driver is a part of it, and none is started here.
+        """
+        options = asked if isinstance(asked, SparkOptions) else SparkOptions()
+        if options.connect:
+            import pyspark.sql.connect.session  # noqa: F401
+
+            return
         from jupyter_dodas.services.spark import driver
 
-        driver.ensure(driver.Driver())
+        with suppress(LaunchFailed):  # a package that is not to be had, for one: `session` says so to whoever wants one
+            driver.ensure(driver.Driver(memory=int(options.driver_memory), packages=options.packages))
 
     async def session(self, **settings: Any) -> "SparkSession":
         """Return a session whose executors run in this cluster; the same one if this process has it already.

@@ -12,9 +12,12 @@ from typing import Final
 
 from jupyter_dodas import settings
 
-__all__ = ["history", "scratch"]
+__all__ = ["forget_history", "history", "scratch"]
 
 _LOCK: Final = ".lock"
+_SILENT: Final = 86400.0
+"""Seconds for which an application that still runs may write nothing."""
+
 _LEFT: Final = 600.0
 """Seconds after which what a killed process left behind is removed; a killed master is back long before."""
 
@@ -24,6 +27,15 @@ def history() -> Path:
     folder = settings.load().state / "history"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def forget_history() -> None:
+    """Remove event logs that nobody has written to for as long as a failed cluster is kept, or for a day if that is longer."""
+    configured = settings.load()
+    for file in (configured.state / "history").glob("*"):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > max(configured.keep_failed, _SILENT):
+                file.unlink()
 
 
 @contextmanager

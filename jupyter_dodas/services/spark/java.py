@@ -16,7 +16,19 @@ from typing import Final
 
 from jupyter_dodas.errors import MissingSoftware
 
-__all__ = ["GET_JAVA", "OLDEST", "PATIENT", "SMALL", "Java", "Spark", "command", "environment", "find_java", "find_spark"]
+__all__ = [
+    "GET_JAVA",
+    "OLDEST",
+    "PATIENT",
+    "SMALL",
+    "Java",
+    "Spark",
+    "command",
+    "environment",
+    "find_java",
+    "find_spark",
+    "sharing",
+]
 
 OLDEST: Final = 17
 """The oldest Java that Spark 4 runs on."""
@@ -204,6 +216,15 @@ def command(java: Java, spark: Spark, main: str, *arguments: str, options: Seque
         For the virtual machine: heap, archive.
     """
     return [str(java.program), "-cp", spark.class_path, *_MODULES, *options, main, *arguments]
+
+
+def sharing(archive: str | None) -> list[str]:
+    """Return the options that have a virtual machine use a class-data archive, if there is one.
+
+    Java would put it at an address drawn by lot: it then reads all of it and writes most of it anew, 40,000 pages in each process.
+    At the address that it was made for, processes share the pages, and read those that they need.
+    """
+    return ["-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0", f"-XX:SharedArchiveFile={archive}"] if archive else []
 
 
 def environment(java: Java, spark: Spark, host: str, base: Mapping[str, str]) -> dict[str, str]:

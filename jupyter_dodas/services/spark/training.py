@@ -34,6 +34,10 @@ _ABANDONED: Final = 3600.0
 
 _ENDS: Final = 300.0
 
+_UNSIGNED: Final = "jdk.jar.disabledAlgorithms=RSA, DSA, EC\n"
+"""With this, Java takes signed libraries for unsigned ones. It leaves classes of signed libraries out of an archive, and Janino,
+which compiles every query in every process, would be checked and loaded each time."""
+
 
 def main() -> int:
     """Make the archive, unless it is there or somebody else is making it; return the exit code."""
@@ -70,10 +74,14 @@ def _make(path: Path, folder: Path) -> None:
         if time.time() - old.stat().st_mtime > (_ABANDONED if old.suffix == ".part" else _UNUSED):
             old.unlink(missing_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    own, executors = folder / "own.log", folder / "executor.log"
+    own, executors, security = folder / "own.log", folder / "executor.log", folder / "unsigned.security"
+    security.write_text(_UNSIGNED, "utf-8")
     os.chdir(folder)
     try:
-        options = [f"-XX:ArchiveClassesAtExit={part}", f"-Xlog:class+load:file={own}", "-Xlog:cds*=off"]
+        options = [
+            *(f"-XX:ArchiveClassesAtExit={part}", f"-Xlog:class+load:file={own}", "-Xlog:cds*=off"),
+            f"-Djava.security.properties={security}",
+        ]
         driver.start(driver.Driver(), options=options)
         _train(folder, executors)
         _load(_classes(executors) - _classes(own))

@@ -234,6 +234,6 @@ def test_nothing_is_sent_unless_wanted(cluster: Cluster, place: OnePlace, desk: 
 def test_holding_a_cluster_imports_no_distributed() -> None:
     import subprocess
 
-    code = "import sys, jupyter_dodas.services.dask.face as f; print('distributed' in sys.modules); f.DaskCluster.warm()"
+    code = "import sys, jupyter_dodas.services.dask.face as f; print('distributed' in sys.modules); f.DaskCluster.warm(f.Options())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
