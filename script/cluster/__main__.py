@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from cluster.keys import make_keys
 from cluster.layout import CGROUP, KUBECONFIG, LINK, LOCK, NUMBER, RUN, STATE
 
 __all__ = ["main"]
+
+# Seconds for anything to happen, also on a machine that is busy.
+PATIENCE: Final = 180.0
 
 
 def main() -> int:
@@ -36,6 +40,7 @@ def up() -> int:
     lock = _lock()
     if lock is None:
         _say("The cluster runs already.")
+        wait_for("The cluster", (RUN / "ready").exists, within=PATIENCE)
     else:
         _clear()
         shutil.rmtree(RUN, ignore_errors=True)
@@ -57,9 +62,10 @@ def up() -> int:
 
 def down() -> int:
     """End the cluster and everything in it; what stays are its images, its logs and the programs."""
-    if (RUN / "pid").exists() and _lock() is None:
-        os.kill(int((RUN / "pid").read_text()), signal.SIGKILL)
-        wait_for("The end of the cluster", _lock, within=30)
+    for process in _processes():
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    wait_for("The end of the cluster", lambda: not _runs(), within=PATIENCE)
     _clear()
     KUBECONFIG.unlink(missing_ok=True)
     return 0
@@ -67,20 +73,22 @@ def down() -> int:
 
 def status() -> int:
     """Tell how the cluster fares; the exit status is 0 if it takes pods."""
-    if _lock() is not None:
+    if not _runs():
         print("The cluster is down.")
         return 1
     ready = node_ready()
-    print(f"The cluster is up; its node is {'ready' if ready else 'not ready'}, and names {'resolve' if names_resolve() else 'do not resolve'}.")
+    names = "names resolve" if names_resolve() else "names do not resolve"
+    print(f"The cluster is up; its node is {'ready' if ready else 'not ready'}, and {names}.")
     print(f"export KUBECONFIG={KUBECONFIG}")
-    for image in sorted(name for name in ctr("images", "list", "--quiet").split() if not name.startswith("sha256:")):
-        print(f"image {image}")
+    for image in sorted(ctr("images", "list", "--quiet").split()):
+        if not image.startswith("sha256:"):
+            print(f"image {image}")
     return 0 if ready else 1
 
 
 def load() -> int:
     """Bring the images that changed into a running cluster; one that is down takes them when it starts."""
-    if _lock() is None:
+    if _runs():
         for name in bring_in():
             _say(f"The cluster has {name}.")
     return 0
@@ -88,14 +96,21 @@ def load() -> int:
 
 def fail(part: str, seconds: str = "1") -> int:
     """Kill a part of the cluster, which comes back after some seconds."""
-    if _lock() is not None:
+    if not _runs():
         raise RuntimeError("the cluster is down")
     order = RUN / "fail" / part
-    half = RUN / part
+    half = RUN / "order"
     half.write_text(str(float(seconds)))
     half.rename(order)
     wait_for(f"The end of {part}", lambda: not order.exists(), within=10)
     return 0
+
+
+def _runs() -> bool:
+    lock = _lock()
+    if lock is not None:
+        os.close(lock)
+    return lock is None
 
 
 def _lock() -> int | None:
@@ -107,6 +122,16 @@ def _lock() -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def _processes() -> list[int]:
+    """Return the first process of the node and its parent, so far as they live."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"cluster.node" in (folder / "cmdline").read_bytes() and (folder / "cwd").readlink() == RUN:
+                found.append(int(folder.name))
+    return found
 
 
 def _start(lock: int) -> subprocess.Popen[bytes]:
@@ -123,7 +148,6 @@ def _start(lock: int) -> subprocess.Popen[bytes]:
             pass_fds=[lock, machine],
             start_new_session=True,
         )
-    (RUN / "pid").write_text(str(node.pid))
     os.close(lock)
     os.close(machine)
     return node
@@ -136,13 +160,13 @@ def _wait_until_ready(node: subprocess.Popen[bytes]) -> None:
             raise RuntimeError(f"the node ended: {' '.join(last)}; see {RUN}/log")
         return (RUN / "ready").exists()
 
-    wait_for("The cluster", ready, within=180)
+    wait_for("The cluster", ready, within=PATIENCE)
 
 
 def _clear() -> None:
     """Remove what the kernel keeps of a cluster that has ended: its cable, for a while, and empty control groups."""
     subprocess.run(["ip", "link", "delete", LINK], capture_output=True, check=False)
-    wait_for("The end of its control groups", _clear_control_groups, within=30)
+    wait_for("The end of its control groups", _clear_control_groups, within=PATIENCE)
 
 
 def _clear_control_groups() -> bool:

@@ -67,7 +67,8 @@ def kubeconfig(path: Path, user: str) -> None:
 def _certificate(name: str, subject: str, extensions: list[str], *signed: str) -> None:
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{KEYS}/{name}.key"]
     added = [argument for extension in extensions for argument in ("-addext", extension)]
-    _openssl("req", "-x509", "-config", f"{KEYS}/openssl.cnf", "-subj", subject, *key, "-out", f"{KEYS}/{name}.crt", *added, *signed)
+    made = ["-config", f"{KEYS}/openssl.cnf", "-subj", subject, "-out", f"{KEYS}/{name}.crt"]
+    _openssl("req", "-x509", *made, *key, *added, *signed)
 
 
 def _openssl(*arguments: str) -> None:

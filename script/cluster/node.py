@@ -48,8 +48,9 @@ def main() -> None:
     wait_for("The API server", lambda: answer("/readyz"))
     for part in (*parts.CONTROL, parts.KUBELET, parts.PROXY):
         node.start(part)
-    names = ["kubectl", "--kubeconfig", f"{KEYS}/admin.conf", "apply", "--server-side", "--filename", "-"]
-    subprocess.run(names, check=True, text=True, input=Path(__file__).with_name("names.yaml").read_text().replace("ADDRESS", Network.DNS))
+    names = Path(__file__).with_name("names.yaml").read_text().replace("ADDRESS", Network.DNS)
+    command = ["kubectl", "--kubeconfig", f"{KEYS}/admin.conf", "apply", "--server-side", "--filename", "-"]
+    subprocess.run(command, check=True, text=True, input=names)
     wait_for("The node", node_ready)
     print(f"node ready after {time.monotonic() - began:.1f} s", flush=True)
     wait_for("The name service", names_resolve)
@@ -167,6 +168,7 @@ def _control_groups() -> None:
     root = Path("/sys/fs/cgroup")
     if (root / "cgroup.controllers").exists():
         controllers = (root / "cgroup.controllers").read_text().split()
+        # The kernel refuses it in a container whose processes stand in its topmost group.
         (root / "cgroup.subtree_control").write_text(" ".join(f"+{one}" for one in controllers))
         (root / CGROUP).mkdir(exist_ok=True)
         return

@@ -24,12 +24,14 @@ class Part:
 
 def _flags(**values: object) -> list[str]:
     """Return options as they stand on a command line: `secure_port=0` is `--secure-port=0`, True is `true`."""
-    return [f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}" for name, value in values.items()]
+    text = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in text.items()]
 
 
 def _component(user: str, **values: object) -> list[str]:
     # One of each runs, so that none has to be elected; nobody asks them anything.
-    return _flags(kubeconfig=KEYS / f"{user}.conf", leader_elect=False, secure_port=0, kube_api_qps=500, kube_api_burst=1000, **values)
+    alone = _flags(leader_elect=False, secure_port=0)
+    return _flags(kubeconfig=KEYS / f"{user}.conf", kube_api_qps=500, kube_api_burst=1000, **values) + alone
 
 
 _STORE_AT = "http://127.0.0.1:2379"
@@ -191,7 +193,10 @@ _AUDIT: Final[dict[str, Any]] = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"]},
-        {"level": "None", "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-proxy", "system:kube-scheduler"]},
+        {
+            "level": "None",
+            "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-proxy", "system:kube-scheduler"],
+        },
         {"level": "None", "nonResourceURLs": ["/readyz*", "/healthz*", "/livez*"]},
         {"level": "Metadata"},
     ],
