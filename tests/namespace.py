@@ -1,0 +1,92 @@
+"""A namespace of its own for each test that runs something on Kubernetes, and what is left in it."""
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from jupyter_dodas.testing.waiting import blocking_until, until
+from tests.place import Place
+
+__all__ = ["KubernetesGround", "Namespace", "kubectl"]
+
+_SELECTOR: Final = "app.kubernetes.io/managed-by=jupyter-dodas"
+_KINDS: Final = "pods,services,configmaps,secrets"
+
+
+def kubectl(*arguments: str, given: str | None = None, check: bool = True) -> str:
+    """Run kubectl with the kubeconfig of the tests; return what it says."""
+    done = subprocess.run(
+        [os.environ.get("DODAS_TEST_KUBECTL", "kubectl"), *arguments], input=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 or not check, done.stderr
+    return done.stdout
+
+
+class Namespace:
+    """A namespace, and this test's settings that lead to it."""
+
+    def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place = place
+        self.name = f"test-{secrets.token_hex(4)}"
+        image = os.environ.get("DODAS_TEST_IMAGES", "localhost/jupyter-dodas") + "/worker:1"
+        settings = {"NAMESPACE": self.name, "IMAGE": image, "RESERVE": "0.05"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"DODAS_KUBERNETES_{name}", value)
+        monkeypatch.setenv("DODAS_BACKEND", "kubernetes")
+        monkeypatch.setenv("KUBECONFIG", kubeconfig())
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": _RESTRICTED}})
+        blocking_until(lambda: "default" in self.kubectl("get", "serviceaccounts", "-o", "name"), within=20)
+
+    def kubectl(self, *arguments: str, given: str | None = None, check: bool = True) -> str:
+        """Run kubectl in the namespace."""
+        return kubectl("-n", self.name, *arguments, given=given, check=check)
+
+    def apply(self, *things: Any) -> None:
+        """Make or change objects."""
+        for thing in things:
+            kubectl("apply", "-f", "-", given=json.dumps(thing))
+
+    def left(self, kinds: str = _KINDS) -> Sequence[str]:
+        """Name every object here that carries our label."""
+        return self.kubectl("get", kinds, "-l", _SELECTOR, "-o", "name").split()
+
+    def close(self) -> None:
+        """Remove it with all that is in it, without waiting for that."""
+        for process in self.place.controllers():
+            process.kill()
+        kubectl("delete", "namespace", self.name, "--wait=false", check=False)
+        self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false", check=False)
+
+
+_RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def kubeconfig() -> str:
+    """Return the kubeconfig of the cluster that tests run on; skip where there is none."""
+    found = os.environ.get("DODAS_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+    if not found or not Path(found).exists():
+        pytest.skip("There is no Kubernetes cluster: script/kubernetes up makes one, DODAS_TEST_KUBECONFIG names another.")
+    return found
+
+
+class KubernetesGround:
+    """A namespace as the contract of pairs wants it."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+
+    async def kill_controller(self) -> None:
+        """See `Ground.kill_controller`."""
+        process = self._namespace.place.controller()
+        process.kill()
+        await until(process.alive, within=5, meets=lambda alive: not alive)
+
+    async def left(self) -> Sequence[str]:
+        """See `Ground.left`."""
+        return self._namespace.left("pods")
