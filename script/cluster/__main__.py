@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cluster import parts
 from cluster.api import names_resolve, node_ready, wait_for
 from cluster.archives import bring_in, ctr, pack
 from cluster.keys import make_keys
@@ -29,7 +30,7 @@ def main() -> int:
     STATE.mkdir(parents=True, exist_ok=True)
     try:
         return VERBS[verb](*rest)
-    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+    except (OSError, RuntimeError, ValueError, subprocess.CalledProcessError) as error:
         _say(f"error: {error}")
         return 1
 
@@ -98,6 +99,8 @@ def fail(part: str, seconds: str = "1") -> int:
     """Kill a part of the cluster, which comes back after some seconds."""
     if not _runs():
         raise RuntimeError("the cluster is down")
+    if part not in parts.NAMES:
+        raise RuntimeError(f"{part} is no part of a cluster; those are {', '.join(parts.NAMES)}")
     order = RUN / "fail" / part
     half = RUN / "order"
     half.write_text(str(float(seconds)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from cluster.keys import KEYS
 from cluster.layout import CGROUP, NAME, RUN, SOCKET, STORE, Network
 
-__all__ = ["CONTAINERD", "CONTROL", "ETCD", "KUBELET", "PAUSE", "PROXY", "SERVER", "Part", "configure"]
+__all__ = ["CONTAINERD", "CONTROL", "ETCD", "KUBELET", "NAMES", "PAUSE", "PROXY", "SERVER", "Part", "configure"]
 
 PAUSE: Final = "localhost/pause:1"
 
@@ -97,6 +97,7 @@ KUBELET: Final = Part(
     ),
 )
 PROXY: Final = Part("kube-proxy", _flags(config=RUN / "proxy.json"))
+NAMES: Final = tuple(part.name for part in (ETCD, SERVER, *CONTROL, CONTAINERD, KUBELET, PROXY))
 
 
 def configure(cni: Path) -> None:
