@@ -34,6 +34,7 @@ class Namespace:
     def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         self.place = place
         self.name = f"test-{secrets.token_hex(4)}"
+        self._volumes: list[str] = []
         image = os.environ.get("DODAS_TEST_IMAGES", "localhost/jupyter-dodas") + "/worker:1"
         settings = {"NAMESPACE": self.name, "IMAGE": image, "RESERVE": "0.05"}
         for name, value in settings.items():
@@ -52,6 +53,23 @@ class Namespace:
         for thing in things:
             kubectl("apply", "-f", "-", given=json.dumps(thing))
 
+    def share(self, folder: Path, claim: str) -> None:
+        """Give pods a folder of this machine, as an administrator may; the node must be on this machine."""
+        amount, name = {"storage": "1Gi"}, f"{self.name}-{claim}"
+        common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+        bound = {"namespace": self.name, "name": claim}
+        volume = {**common, "capacity": amount, "hostPath": {"path": str(folder)}, "claimRef": bound}
+        self._volumes.append(name)
+        self.apply(
+            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": bound,
+                "spec": {**common, "volumeName": name, "resources": {"requests": amount}},
+            },
+        )
+
     def left(self, kinds: str = _KINDS) -> Sequence[str]:
         """Name every object here that carries our label."""
         return self.kubectl("get", kinds, "-l", _SELECTOR, "-o", "name").split()
@@ -61,6 +79,8 @@ class Namespace:
         for process in self.place.controllers():
             process.kill()
         kubectl("delete", "namespace", self.name, "--wait=false", check=False)
+        for volume in self._volumes:
+            kubectl("delete", "persistentvolume", volume, "--wait=false")
         self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false", check=False)
 
 

@@ -1,6 +1,9 @@
 """The store on a real API server, and the runner with real pods."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,16 +85,23 @@ class TestKubernetesStoreWithoutWatch(StoreContract):
         return KubernetesStore(Api(settings.load()))
 
 
+@asynccontextmanager
+async def connected() -> AsyncGenerator[KubernetesRunner, None]:
+    """A runner, as a controller holds it."""
+    configured = settings.load()
+    api = Api(configured)
+    store = KubernetesStore(api, tick=None)
+    runner = KubernetesRunner(api, store, configured)
+    async with store.watch(), runner.connected():
+        yield runner
+
+
 class KubernetesRunnerFixtures:
     """A namespace with two records, and no controller."""
 
     @pytest.fixture
     async def runner(self, namespace: Namespace) -> AsyncIterator[Runner]:
-        configured = settings.load()
-        api = Api(configured)
-        store = KubernetesStore(api, tick=None)
-        runner = KubernetesRunner(api, store, configured)
-        async with store.watch(), runner.connected():
+        async with connected() as runner:
             yield runner
 
     @pytest.fixture
@@ -109,4 +119,22 @@ class TestKubernetesRunner(KubernetesRunnerFixtures, RunnerContract):
 
 
 class TestProgramsInPods(KubernetesRunnerFixtures, ProgramContract):
-    """What a program finds around it in a pod."""
+    """What a program finds around it in a pod. A claim that the settings name is a folder that both sides see."""
+
+    @pytest.fixture
+    def folder(self, namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        tmp_path.chmod(0o755)
+        namespace.share(tmp_path, "shared")
+        monkeypatch.setenv("DODAS_KUBERNETES_POD", json.dumps({"volumes": [{"mount": "/shared", "claim": "shared"}]}))
+        return tmp_path
+
+    async def test_the_working_folder(self, runner: Runner, clusters: tuple[str, str], folder: Path) -> None:
+        (folder / "data.txt").write_text("collisions")
+        code = "import json; print(json.dumps(open('data.txt').read()))"
+        instance = Instance("hub", clusters[0], "hub", ("python", "-c", code), folder="/shared")
+        assert await self.reports(runner, instance) == "collisions"
+
+    @pytest.fixture
+    async def runner(self, folder: Path, namespace: Namespace) -> AsyncIterator[Runner]:
+        async with connected() as runner:
+            yield runner

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import ssl
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,8 +70,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncGenerator[ApiClient, None], ApiClient]]
-        self._clients = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, ApiClient] = WeakKeyDictionary()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     # -- where ---------------------------------------------------------------------------------------------------------
@@ -249,11 +249,11 @@ class Api:
         loop = asyncio.get_running_loop()
         async with self._turns.setdefault(loop, asyncio.Lock()):
             if loop not in self._clients:
-                configuration = await self._configuration()
-                # A generator is closed by its loop, when that ends or nobody holds it any more; so is what it holds.
-                opened = _opened(configuration)
-                self._clients[loop] = opened, await anext(opened)
-        return self._clients[loop][1]
+                # A loop that ends closes its generators, and so what they hold.
+                opened = _opened(await self._configuration())
+                self._clients[loop] = await anext(opened)
+                weakref.finalize(self, _close, loop, opened).atexit = False
+        return self._clients[loop]
 
     async def _configuration(self) -> "Configuration":
         try:
@@ -311,6 +311,11 @@ async def _opened(configuration: "Configuration") -> AsyncGenerator["ApiClient",
         await client.close()  # type: ignore[no-untyped-call]
         for _ in range(3):
             await asyncio.sleep(0)  # transports end in steps
+
+
+def _close(loop: asyncio.AbstractEventLoop, opened: AsyncGenerator["ApiClient", None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(opened.aclose()))  # type: ignore[arg-type]
 
 
 def _hang_up(response: "ClientResponse") -> None:

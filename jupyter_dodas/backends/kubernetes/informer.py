@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -25,7 +26,7 @@ Changed = Callable[[Object, bool], None]
 """Is told of an object, and whether it is gone."""
 
 _FIRST, _LONGEST = 0.1, 3.0
-_EXPIRED: Final = 410
+_REMEMBERED: Final = 1000
 
 
 class Informer:
@@ -44,6 +45,8 @@ class Informer:
         self._objects: dict[str, Object] = {}
         # What we have seen the end of, though the API server has yet to say so: by uid.
         self._gone: set[str] = set()
+        # What it has said the end of lately: an answer to a request of ours may come after that.
+        self._late: deque[str] = deque(maxlen=_REMEMBERED)
         self._users = 0
         self._running: asyncio.Task[None] | None = None
         self._synced = asyncio.Event()
@@ -63,6 +66,8 @@ class Informer:
     def note(self, thing: Object) -> None:
         """Take in what a request of our own has made, before the watch tells of it."""
         name = thing["metadata"]["name"]
+        if thing["metadata"]["uid"] in self._late:
+            return
         if name not in self._objects or newer(thing, self._objects[name]):
             self._objects[name] = thing
 
@@ -131,6 +136,7 @@ class Informer:
         if self._synced.is_set():
             for name, thing in before.items():
                 if name not in found or found[name]["metadata"]["uid"] != thing["metadata"]["uid"]:
+                    self._late.append(thing["metadata"]["uid"])
                     self._changed(thing, True)
             for name, thing in self._objects.items():
                 if name not in before or newer(thing, before[name]):
@@ -159,6 +165,7 @@ class Informer:
         name, uid = thing["metadata"]["name"], thing["metadata"]["uid"]
         known = self._objects.get(name)
         if gone:
+            self._late.append(uid)
             if known is not None and known["metadata"]["uid"] == uid:
                 del self._objects[name]
             if uid in self._gone:

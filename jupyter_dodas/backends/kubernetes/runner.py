@@ -224,11 +224,13 @@ class KubernetesRunner:
         ending = pod["metadata"].get("deletionGracePeriodSeconds")
         if ending is not None and (grace is None or (grace > 0 and ending <= grace)):
             return  # it was told so before
+        if grace is None and running(pod).pending:
+            grace = 1  # nobody is there yet to be polite to
         self._hear_out(cluster, name, pod)
         options: dict[str, object] = {"preconditions": {"uid": pod["metadata"]["uid"]}}
-        answer = await self._api.delete(
-            f"pods/{pod['metadata']['name']}", **options, **({} if grace is None else {"gracePeriodSeconds": grace})
-        )
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        answer = await self._api.delete(f"pods/{pod['metadata']['name']}", **options)
         if answer.ok and answer.body.get("kind") == "Pod" and answer.body["metadata"].get("deletionTimestamp"):
             self._pods.note(answer.body)
 

@@ -67,7 +67,9 @@ def _prepare() -> int | None:
 
         target = os.path.join(WORK, "files")
         with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")
+            if hasattr(tarfile, "data_filter"):  # Debian's 3.11 has none; the archive is the user's own
+                tar.extraction_filter = tarfile.data_filter
+            tar.extractall(target)  # noqa: S202
         os.environ["DODAS_FILES"] = target
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [target, os.environ.get("PYTHONPATH")]))
     if os.path.isdir(CREDENTIALS):
