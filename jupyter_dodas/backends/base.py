@@ -127,6 +127,11 @@ class Runner(Protocol):
         """Where an instance of this cluster finds its secrets."""
         ...
 
+    @property
+    def listen(self) -> str | None:
+        """The address that instances listen on; None for the hosts of their endpoints."""
+        ...
+
     async def reach(self, site: Site) -> Site:
         """Return a site as this process sees it: where it reaches the instances, and a folder of secrets that it can read."""
         ...

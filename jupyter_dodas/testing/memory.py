@@ -221,6 +221,11 @@ class MemoryRunner:
         await asyncio.sleep(0)
         return Path("/nowhere") / cluster
 
+    @property
+    def listen(self) -> None:
+        """See `Runner.listen`."""
+        return None
+
     async def reach(self, site: Site) -> Site:
         """See `Runner.reach`."""
         return site

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from jupyter_dodas import settings
+from jupyter_dodas import aio, settings
 from jupyter_dodas.backends.base import Runner, Store
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.runner import KubernetesRunner
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
 from jupyter_dodas.services.base import Instance
+from jupyter_dodas.services.dask.face import DaskCluster
+from jupyter_dodas.testing.pairs import Ground, PairContract
 from jupyter_dodas.testing.runners import Does, ProgramContract, RunnerContract
 from jupyter_dodas.testing.stores import StoreContract, a_spec
 from jupyter_dodas.testing.waiting import until
-from tests.namespace import Namespace
+from tests.namespace import KubernetesGround, Namespace
 from tests.place import Place
 
 PROGRAMS: Mapping[Does, str] = {
@@ -138,3 +140,20 @@ class TestProgramsInPods(KubernetesRunnerFixtures, ProgramContract):
     async def runner(self, folder: Path, namespace: Namespace) -> AsyncIterator[Runner]:
         async with connected() as runner:
             yield runner
+
+
+# The image has Debian's Python, of the same feature release as ours.
+@pytest.mark.filterwarnings("ignore:Mismatched versions found")
+class TestDaskInPods(PairContract):
+    """The controller is a process of the user here, who reaches pods through forwarded ports."""
+
+    kind = "dask"
+
+    @pytest.fixture
+    def ground(self, namespace: Namespace) -> Ground:
+        return KubernetesGround(namespace)
+
+    async def use(self, cluster: aio.Cluster) -> None:
+        assert isinstance(cluster, DaskCluster)
+        async with await cluster.client() as client:
+            assert await client.gather(client.map(pow, range(20), [2] * 20)) == [number**2 for number in range(20)]

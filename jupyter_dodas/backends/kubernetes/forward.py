@@ -23,7 +23,8 @@ _DATA, _ERROR = 0, 1
 
 _PATIENCE: Final = 4.0
 """Seconds for which a connection is kept while nobody listens in the pod yet."""
-_PAUSE: Final = 0.3
+_FIRST, _SLOWER, _LONGEST = 0.3, 1.4, 0.8
+"""Seconds between attempts, each of which is a request: a scheduler takes some to import what it needs."""
 _CHUNK: Final = 2**16
 
 
@@ -94,7 +95,7 @@ async def _serve(
 ) -> None:
     """Serve one connection; while nobody listens in the pod it waits a little."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _PATIENCE
+    deadline, pause = loop.time() + _PATIENCE, _FIRST
     try:
         while runs(pod):
             try:
@@ -105,7 +106,8 @@ async def _serve(
                 _log.debug("No way to %s: %s", pod, error)
             if loop.time() > deadline:
                 return
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(pause * _SLOWER, _LONGEST)
     except ConnectionError:
         pass
     finally:

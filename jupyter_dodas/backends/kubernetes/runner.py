@@ -85,6 +85,11 @@ class KubernetesRunner:
         """See `Runner.secrets_folder`."""
         return Path(wrapper.SECRETS)
 
+    @property
+    def listen(self) -> str:
+        """See `Runner.listen`. Forwarded ports arrive at the loopback interface of a pod, others at its own."""
+        return "0.0.0.0"  # noqa: S104 - of a pod, whose network is its own
+
     async def reach(self, site: Site) -> Site:
         """See `Runner.reach`."""
         return await self._reach.site(site)

@@ -116,6 +116,11 @@ class LocalRunner:
         """See `Runner.secrets_folder`."""
         return self._layout.cluster(cluster) / "secrets"
 
+    @property
+    def listen(self) -> None:
+        """See `Runner.listen`."""
+        return None
+
     async def reach(self, site: Site) -> Site:
         """See `Runner.reach`. Everything here is seen alike."""
         return site
