@@ -32,7 +32,7 @@ class Namespace:
     """A namespace, and this test's settings that lead to it."""
 
     def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.place = place
+        self.place, self._monkeypatch = place, monkeypatch
         self.name = f"test-{secrets.token_hex(4)}"
         self._volumes: list[str] = []
         image = os.environ.get("DODAS_TEST_IMAGES", "localhost/jupyter-dodas") + "/worker:1"
@@ -40,18 +40,32 @@ class Namespace:
         for name, value in settings.items():
             monkeypatch.setenv(f"DODAS_KUBERNETES_{name}", value)
         monkeypatch.setenv("DODAS_BACKEND", "kubernetes")
-        monkeypatch.setenv("KUBECONFIG", kubeconfig())
+        self._admin = kubeconfig()
+        monkeypatch.setenv("KUBECONFIG", self._admin)
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": _RESTRICTED}})
         blocking_until(lambda: "default" in self.kubectl("get", "serviceaccounts", "-o", "name"), within=20)
 
-    def kubectl(self, *arguments: str, given: str | None = None, check: bool = True) -> str:
+    def kubectl(self, *arguments: str, given: str | None = None, check: bool = True, as_admin: bool = True) -> str:
         """Run kubectl in the namespace."""
-        return kubectl("-n", self.name, *arguments, given=given, check=check)
+        who = ("--kubeconfig", self._admin) if as_admin else ()
+        return kubectl(*who, "-n", self.name, *arguments, given=given, check=check)
 
     def apply(self, *things: Any) -> None:
         """Make or change objects."""
         for thing in things:
-            kubectl("apply", "-f", "-", given=json.dumps(thing))
+            kubectl("--kubeconfig", self._admin, "apply", "-f", "-", given=json.dumps(thing))
+
+    def become(self, account: str, role: str) -> None:
+        """Have this process act with an account of the namespace that has one role."""
+        self.kubectl("create", "serviceaccount", account, check=False)
+        self.kubectl("create", "rolebinding", f"{account}-{role}", f"--role={role}", f"--serviceaccount={self.name}:{account}")
+        token = self.kubectl("create", "token", account).strip()
+        found = json.loads(kubectl("--kubeconfig", self._admin, "config", "view", "--raw", "--flatten", "-o", "json"))
+        found["users"] = [{"name": user["name"], "user": {"token": token}} for user in found["users"]]
+        file = self.place.root / f"{account}.kubeconfig"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(found))
+        self._monkeypatch.setenv("KUBECONFIG", str(file))
 
     def share(self, folder: Path, claim: str) -> None:
         """Give pods a folder of this machine, as an administrator may; the node must be on this machine."""
@@ -78,9 +92,9 @@ class Namespace:
         """Remove it with all that is in it, without waiting for that."""
         for process in self.place.controllers():
             process.kill()
-        kubectl("delete", "namespace", self.name, "--wait=false", check=False)
+        kubectl("--kubeconfig", self._admin, "delete", "namespace", self.name, "--wait=false", check=False)
         for volume in self._volumes:
-            kubectl("delete", "persistentvolume", volume, "--wait=false")
+            kubectl("--kubeconfig", self._admin, "delete", "persistentvolume", volume, "--wait=false")
         self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false", check=False)
 
 

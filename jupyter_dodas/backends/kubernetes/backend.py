@@ -77,16 +77,23 @@ class KubernetesBackend:
         if now < self._led_until or now - self._started < _START or not lock_is_free(lock):
             return
         held = await Lease(self._api).holder()
-        if held is not None and not held[0].startswith(here()):
+        if held is not None and held[0] and not held[0].startswith(here()):
             self._led_until = now + held[1]
             return
-        await self._see_that_we_may()
+        if not await self._may_run_pods():
+            if held is not None:
+                return  # whoever held it will be back, or the next look tells
+            raise ControllerUnreachable(
+                f"No controller looks after the namespace {self._api.namespace}",
+                cause="You may write records there, and not run pods, so somebody else must run it.",
+                remedy=f"An administrator can install it: kubectl apply -n {self._api.namespace} -f deploy/controller.yaml",
+            )
         Layout.of(self._settings).make()
         self._start(self._settings.state / "controller-kubernetes.log")
         self._started = time.monotonic()
 
-    async def _see_that_we_may(self) -> None:
-        """Without a controller in the namespace, one is run here, with the rights of this user."""
+    async def _may_run_pods(self) -> bool:
+        """Whether a controller could be run here, with the rights of this user."""
         if self._may_lead is None:
             verb, resource = _ALLOWED
             attributes = {"namespace": self._api.namespace, "verb": verb, "resource": resource}
@@ -94,12 +101,7 @@ class KubernetesBackend:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             answer = await self._api.ask("POST", path, {**review, "spec": {"resourceAttributes": attributes}})
             self._may_lead = bool(answer.body.get("status", {}).get("allowed"))
-        if not self._may_lead:
-            raise ControllerUnreachable(
-                f"No controller looks after the namespace {self._api.namespace}",
-                cause="You may write records there, and not run pods, so somebody else must run it.",
-                remedy=f"An administrator can install it: kubectl apply -n {self._api.namespace} -f deploy/controller.yaml",
-            )
+        return self._may_lead
 
     def _start(self, log: Path) -> None:
         """Start a controller in the background. A shell forgets it at once, so that it is nobody's child to wait for."""

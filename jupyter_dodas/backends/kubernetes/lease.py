@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _LASTS: Final = 15
 """Seconds after which a holder that says nothing is taken for dead."""
+_CHANGE: Final = 60.0
+"""Seconds for which the next holder is waited for."""
 _RENEW: Final = 5.0
 _RETRY: Final = 1.0
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -39,9 +41,14 @@ class Lease:
         self._identity = f"{here()}/{os.getpid()}"
 
     async def holder(self) -> tuple[str, float] | None:
-        """Return who holds it, and for how many seconds from now at the least; None if nobody does."""
+        """Return who holds it, and for how many seconds from now at the least; None if nobody does.
+
+        Between two holders, such as two pods of one controller, it is held by nobody that has a name.
+        """
         answer = await self._api.get(f"leases/{LEASE}")
-        return _holder(answer.body) if answer.ok else None
+        if not answer.ok:
+            return None
+        return _holder(answer.body) or _between(answer.body)
 
     @asynccontextmanager
     async def held(self, *, take_from: str | None = None) -> AsyncGenerator[None, None]:
@@ -142,6 +149,15 @@ class Lease:
             "renewTime": stamp,
             "leaseTransitions": transitions,
         }
+
+
+def _between(lease: Object) -> tuple[str, float] | None:
+    last = lease.get("metadata", {}).get("managedFields") or [{}]
+    touched = max((field.get("time", "") for field in last), default="")
+    if not touched:
+        return None
+    ago = (datetime.now(UTC) - datetime.fromisoformat(touched)).total_seconds()
+    return ("", _RETRY) if ago < _CHANGE else None
 
 
 def _holder(lease: Object) -> tuple[str, float] | None:
