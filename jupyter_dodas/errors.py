@@ -12,6 +12,7 @@ __all__ = [
     "AlreadyExists",
     "ClusterFailed",
     "ControllerUnreachable",
+    "CredentialsRefused",
     "DamagedRecord",
     "DodasError",
     "InvalidOption",
@@ -202,6 +203,12 @@ class PlaceUnreachable(DodasError):
 
     code = "place-unreachable"
     retryable = True
+
+
+class CredentialsRefused(DodasError):
+    """The cluster that the backend runs on does not take this user's credentials."""
+
+    code = "credentials-refused"
 
 
 class MissingRights(DodasError):

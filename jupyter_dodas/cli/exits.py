@@ -45,6 +45,7 @@ EXITS: Final[Mapping[str, Exit]] = {
     errors.NotFound.code: Exit.NOT_FOUND,
     errors.QuotaExceeded.code: Exit.REFUSED,
     errors.NotYours.code: Exit.REFUSED,
+    errors.CredentialsRefused.code: Exit.REFUSED,
     errors.MissingRights.code: Exit.REFUSED,
     errors.LaunchFailed.code: Exit.FAILED,
     errors.ClusterFailed.code: Exit.FAILED,

@@ -29,6 +29,7 @@ STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     errors.NewerRecord: HTTPStatus.CONFLICT,
     errors.StaleGeneration: HTTPStatus.PRECONDITION_FAILED,
     # Not 403: that means the user, and signing in again would not help.
+    errors.CredentialsRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.MissingRights: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.QuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.PlaceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,7 +1,7 @@
 """What an administrator applies: the controller in the namespace, and roles that are enough and no more."""
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from jupyter_dodas import aio, settings
 from jupyter_dodas.backends.kubernetes.api import Api

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
-from jupyter_dodas.errors import InvalidSetting, MissingRights, MissingSoftware, PlaceUnreachable
+from jupyter_dodas.errors import CredentialsRefused, InvalidSetting, MissingRights, MissingSoftware, PlaceUnreachable
 from jupyter_dodas.settings import Settings
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Api:
                 raise MissingRights(missing["verb"], missing["resource"], missing["group"], self.namespace, answer.message)
             return  # by a quota or a policy: callers deal with it
         if answer.status == 401:
-            raise PlaceUnreachable(
+            raise CredentialsRefused(
                 "The Kubernetes cluster does not take your credentials",
                 cause=f"The API server said: {answer.message or 'Unauthorized'}. They may have expired or been revoked.",
                 remedy="Sign in to it again: what makes your kubeconfig also renews it.",
@@ -315,7 +315,7 @@ async def _opened(configuration: "Configuration") -> AsyncGenerator["ApiClient",
 
 def _close(loop: asyncio.AbstractEventLoop, opened: AsyncGenerator["ApiClient", None]) -> None:
     if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(opened.aclose()))  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(lambda: loop.create_task(opened.aclose()))
 
 
 def _hang_up(response: "ClientResponse") -> None:

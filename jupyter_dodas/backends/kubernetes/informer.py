@@ -16,7 +16,7 @@ from typing import Final
 
 from jupyter_dodas.backends.kubernetes.api import Api, Object
 from jupyter_dodas.backends.kubernetes.objects import newer
-from jupyter_dodas.errors import DodasError, MissingRights, PlaceUnreachable
+from jupyter_dodas.errors import DodasError, PlaceUnreachable
 
 __all__ = ["Changed", "Informer"]
 
@@ -118,7 +118,7 @@ class Informer:
                     version, pause = reached, _FIRST
                 if version != "":
                     continue  # the server ends every watch after a while
-            except (PlaceUnreachable, MissingRights) as error:
+            except DodasError as error:
                 again = self.error is not None
                 _log.log(logging.DEBUG if again else logging.WARNING, "%s are not seen now: %s", self._collection, error)
                 self.error = error

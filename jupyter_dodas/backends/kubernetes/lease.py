@@ -12,7 +12,7 @@ from typing import Final
 
 from jupyter_dodas.backends.kubernetes.api import Api, Object
 from jupyter_dodas.backends.kubernetes.objects import LEASE
-from jupyter_dodas.errors import ControllerUnreachable, DodasError
+from jupyter_dodas.errors import ControllerUnreachable, DodasError, PlaceUnreachable
 
 __all__ = ["Lease", "here"]
 
@@ -100,6 +100,12 @@ class Lease:
                 answer = await self._api.post("leases", {**fresh, "spec": self._spec(datetime.now(UTC), 0)})
                 if answer.ok:
                     return answer.body
+                if answer.status != 409:
+                    raise PlaceUnreachable(
+                        f"Nobody can be in charge of the namespace {self._api.namespace}",
+                        cause=f"The API server said: {answer.message}",
+                        remedy="See that the namespace is there, and is not being deleted.",
+                    )
                 continue
             held = _holder(answer.body)
             if held is None or (take_from is not None and held[0].startswith(take_from)):
@@ -107,6 +113,7 @@ class Lease:
                 taken = await self._api.put(f"leases/{LEASE}", {**answer.body, "spec": self._spec(datetime.now(UTC), changes)})
                 if taken.ok:
                     return taken.body
+                await asyncio.sleep(_RETRY)
                 continue
             if not waited:
                 _log.info("%s looks after %s; waiting", held[0], self._api.namespace)

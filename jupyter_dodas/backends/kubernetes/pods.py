@@ -180,6 +180,7 @@ def _environment(instance: Instance) -> list[Object]:
     found = {
         "HOME": wrapper.WORK,
         "PYTHONUNBUFFERED": "1",
+        wrapper.ACCOUNT: "/dev/termination-log",
         wrapper.VARIABLES: json.dumps(dict(instance.variables), ensure_ascii=False),
         "DODAS_CLUSTER": instance.cluster,
         "DODAS_INSTANCE": instance.name,

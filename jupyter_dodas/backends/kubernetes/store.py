@@ -31,7 +31,16 @@ from jupyter_dodas.backends.kubernetes.objects import (
     value,
 )
 from jupyter_dodas.backends.records import parse_receipts, read, unreadable
-from jupyter_dodas.errors import AlreadyExists, DodasError, NotFound, NotYours, PlaceUnreachable, StaleGeneration, StoreFull
+from jupyter_dodas.errors import (
+    AlreadyExists,
+    DodasError,
+    InvalidSetting,
+    NotFound,
+    NotYours,
+    PlaceUnreachable,
+    StaleGeneration,
+    StoreFull,
+)
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
 
 __all__ = ["KubernetesStore"]
@@ -334,6 +343,12 @@ class KubernetesStore:
             return answer.body
         if answer.status == 404 and name:
             raise NotFound(name)
+        if "being terminated" in answer.message or answer.message.startswith("namespaces "):
+            raise InvalidSetting(
+                f"The namespace {self._api.namespace} cannot be used",
+                cause=f"The API server said: {answer.message}",
+                remedy="Name another one: DODAS_KUBERNETES_NAMESPACE, or the setting kubernetes_namespace.",
+            )
         size = len(json.dumps(answer.body))
         if answer.status == 403 or (answer.status == 422 and "Too long" in answer.message) or size > _LARGEST:
             raise StoreFull(

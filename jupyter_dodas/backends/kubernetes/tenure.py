@@ -55,12 +55,19 @@ async def tenure(settings: Settings, arguments: Sequence[str]) -> AsyncGenerator
         sys.exit(0)
     store = KubernetesStore(api, tick=None)
     runner = KubernetesRunner(api, store, settings)
-    # Whoever held the Lease on this machine has lost the lock, and is dead.
-    async with Lease(api).held(take_from=None if stays else here()), store.watch(), runner.connected():
-        _log.info("Looking after the namespace %s", api.namespace)
-        yield KubernetesTenure(store, runner, stays=stays)
-    if lock is not None:
-        lock.close()
+    lease = Lease(api)
+    try:
+        held = None if stays else await lease.holder()
+        if held is not None and held[0] and not held[0].startswith(here()):
+            _log.info("%s looks after the namespace %s", held[0], api.namespace)
+            sys.exit(0)
+        # Whoever held the Lease on this machine has lost the lock, and is dead.
+        async with lease.held(take_from=None if stays else here()), store.watch(), runner.connected():
+            _log.info("Looking after the namespace %s", api.namespace)
+            yield KubernetesTenure(store, runner, stays=stays)
+    finally:
+        if lock is not None:
+            lock.close()
 
 
 def lock_file(settings: Settings, api: Api) -> Path:

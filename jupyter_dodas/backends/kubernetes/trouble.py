@@ -20,9 +20,9 @@ _SCHEDULING: Final[tuple[tuple[str, str], ...]] = (
     (r"persistentvolumeclaim \"[^\"]*\" not found", "Name a claim that there is in the setting kubernetes_pod."),
     (r"unbound .*PersistentVolumeClaims", "The claim has no volume yet; its storage class makes one, or your administrator does."),
     (r"node affinity|node\(s\) didn't match", "No node has these labels; mend the node selector in the setting kubernetes_pod."),
+    (r"taint", "The nodes are kept for others; add a toleration to the setting kubernetes_pod if they are for you too."),
     (r"nvidia|gpu", "Ask for fewer GPUs for each worker, or wait until others end."),
     (r"Insufficient", "Ask for fewer or smaller workers, or wait until others end: it starts by itself."),
-    (r"taint", "The nodes are kept for others; add a toleration to the setting kubernetes_pod if they are for you too."),
 )
 """Remedies, by what the scheduler says. The first that fits."""
 
@@ -71,7 +71,7 @@ def _container(name: str, reason: str, message: str) -> Problem:
 
 
 def _unscheduled(name: str, message: str) -> Problem:
-    remedy = next((remedy for pattern, remedy in _SCHEDULING if re.search(pattern, message, re.IGNORECASE)), _SCHEDULING[4][1])
+    remedy = next((remedy for pattern, remedy in _SCHEDULING if re.search(pattern, message, re.IGNORECASE)), _SCHEDULING[-1][1])
     return Problem(code="unschedulable", message=f"{name} waits for a node that has room for it", cause=message, remedy=remedy)
 
 

@@ -19,8 +19,8 @@ WORK: Final = "/tmp"  # noqa: S108 - a volume of this pod alone
 SECRETS: Final = "/run/dodas/secrets"
 FILES: Final = "/run/dodas/files"
 CREDENTIALS: Final = "/run/dodas/credentials"
-ACCOUNT: Final = "/dev/termination-log"
-"""Where Kubernetes reads the last words of a container from."""
+ACCOUNT: Final = "DODAS_ACCOUNT"
+"""The variable that names the file for the account: the one that Kubernetes reads the last words of a container from."""
 
 FOLDER: Final = "DODAS_FOLDER"
 """The variable that names the folder to work in."""
@@ -33,8 +33,9 @@ _NO_FOLDER: Final = 72
 
 def main(argv: list[str]) -> int:
     """Run a program to its end, and return its exit code."""
-    if (ready := _prepare()) is not None:
-        return ready
+    account = os.environ.pop(ACCOUNT, None)
+    if (failed := _prepare()) is not None:
+        return _leave(failed, account)
     command = [sys.executable if argv[0] == "python" else argv[0], *argv[1:]]
     told: list[int] = []
 
@@ -52,10 +53,10 @@ def main(argv: list[str]) -> int:
         )
     except OSError as error:
         _say(f"{command[0]} cannot be run: {error.strerror}")
-        return _leave(_NOT_FOUND)
+        return _leave(_NOT_FOUND, account)
     for number in told:  # before it was there
         _kill(child, number)
-    return _leave(_wait(child))
+    return _leave(_wait(child), account)
 
 
 def _prepare() -> int | None:
@@ -79,7 +80,7 @@ def _prepare() -> int | None:
         os.chdir(folder)
     except OSError as error:
         _say(f"{folder} cannot be entered: {error.strerror}")
-        return _leave(_NO_FOLDER)
+        return _NO_FOLDER
     return None
 
 
@@ -104,13 +105,14 @@ def _wait(child: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _leave(code: int) -> int:
+def _leave(code: int, account: str | None) -> int:
     """Write the account, and return the code that a shell would."""
-    try:
-        with open(ACCOUNT, "w") as file:
-            json.dump({"code": code, **measured()}, file)
-    except OSError as error:
-        _say(f"No account is left: {error}")
+    if account:
+        try:
+            with open(account, "w") as file:
+                json.dump({"code": code, **measured()}, file)
+        except OSError as error:
+            _say(f"No account is left: {error}")
     sys.stdout.flush()
     return code if code >= 0 else 128 - code
 
