@@ -57,7 +57,7 @@ def up() -> int:
             down()
             raise
         _say(f"The cluster is up after {time.monotonic() - began:.1f} s.")
-    print(f"export KUBECONFIG={KUBECONFIG}")
+    _tell_how_to_use_it()
     return 0
 
 
@@ -80,7 +80,7 @@ def status() -> int:
     ready = node_ready()
     names = "names resolve" if names_resolve() else "names do not resolve"
     print(f"The cluster is up; its node is {'ready' if ready else 'not ready'}, and {names}.")
-    print(f"export KUBECONFIG={KUBECONFIG}")
+    _tell_how_to_use_it()
     for image in sorted(ctr("images", "list", "--quiet").split()):
         if not image.startswith("sha256:"):
             print(f"image {image}")
@@ -107,6 +107,11 @@ def fail(part: str, seconds: str = "1") -> int:
     half.rename(order)
     wait_for(f"The end of {part}", lambda: not order.exists(), within=10)
     return 0
+
+
+def _tell_how_to_use_it() -> None:
+    # For a shell to evaluate; kubectl is among the programs.
+    print(f"export KUBECONFIG={KUBECONFIG} PATH={Path(shutil.which('kubectl') or '').parent}:$PATH")
 
 
 def _runs() -> bool:

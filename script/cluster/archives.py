@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster.layout import SHELF, SOCKET, STORE
 
-__all__ = ["ARCHIVES", "bring_in", "containers", "ctr", "pack"]
+__all__ = ["ARCHIVES", "bring_in", "containers", "ctr", "forget_replaced", "pack"]
 
 ARCHIVES = SHELF / "images"
 
@@ -37,6 +37,14 @@ def bring_in() -> list[str]:
             mark.write_text(stamp)
             changed.append(archive.stem)
     return changed
+
+
+def forget_replaced() -> None:
+    """Let go of images whose name another has by now. No container may run."""
+    rows = [line.split()[:3] for line in ctr("images", "list").splitlines()[1:]]
+    named = {digest for name, _, digest in rows if not name.startswith("sha256:")}
+    if replaced := [name for name, _, digest in rows if digest not in named]:
+        ctr("images", "delete", *replaced)
 
 
 def containers() -> list[str]:

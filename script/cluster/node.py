@@ -14,7 +14,7 @@ from typing import Final
 
 from cluster import parts
 from cluster.api import answer, names_resolve, node_ready, wait_for
-from cluster.archives import bring_in, containers, ctr
+from cluster.archives import bring_in, containers, ctr, forget_replaced
 from cluster.keys import KEYS
 from cluster.layout import CGROUP, LINK, RUN, SOCKET, Network
 
@@ -76,15 +76,18 @@ class Node:
         """Run containerd, with the images that it is to have and nothing of an earlier cluster."""
         self.start(parts.CONTAINERD)
         wait_for("containerd", _listens)
-        bring_in()
-        if left := containers():
+        left = containers()
+        if left:
             ctr("containers", "delete", *left)
+        forget_replaced()
+        if left:
             # It has read them into its memory.
             _, process = self._running.pop(parts.CONTAINERD.name)
             process.kill()
             process.wait()
             self.start(parts.CONTAINERD)
             wait_for("containerd", _listens)
+        bring_in()
 
     def look_after(self) -> None:
         """Take leave of every process that ends, and start again the parts among them."""
