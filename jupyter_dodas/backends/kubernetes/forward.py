@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _DATA, _ERROR = 0, 1
 """Channels of a websocket, told by the first byte of each message."""
 
-_PATIENCE: Final = 4.0
+_PATIENCE: Final = 10.0
 """Seconds for which a connection is kept while nobody listens in the pod yet."""
 _FIRST, _SLOWER, _LONGEST = 0.3, 1.4, 0.8
 """Seconds between attempts, each of which is a request: a scheduler takes some to import what it needs."""
