@@ -30,6 +30,10 @@ def main() -> int:
     STATE.mkdir(parents=True, exist_ok=True)
     try:
         return VERBS[verb](*rest)
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, RuntimeError, ValueError, subprocess.CalledProcessError) as error:
         _say(f"error: {error}")
         return 1
