@@ -1,5 +1,7 @@
 """What an administrator applies: the controller in the namespace, and roles that are enough and no more."""
 
+import os
+
 import pytest
 import yaml  # type: ignore[import-untyped]
 
@@ -85,3 +87,37 @@ def test_the_policies_let_only_the_namespace_in(namespace: Namespace) -> None:
     assert allowed == {"jupyter-dodas-clusters": [{"from": [{"podSelector": {}}]}], "jupyter-dodas-controller": []}
     chosen = found[0]["spec"]["podSelector"]["matchLabels"]
     assert chosen == {"app.kubernetes.io/managed-by": "jupyter-dodas"}
+
+
+INSIDE = """
+import warnings
+import jupyter_dodas as dodas
+warnings.simplefilter("ignore")
+with dodas.dask(name="higgs", workers=1) as cluster:
+    with cluster.client() as client:
+        print("address", cluster.scheduler_address)
+        print("sum", client.submit(sum, [1, 2, 3]).result())
+print("left", list(dodas.list()))
+"""
+
+
+async def test_a_notebook_in_the_namespace_reaches_clusters_by_name(namespace: Namespace) -> None:
+    install(namespace, "user.yaml")
+    install_controller(namespace)
+    namespace.become("alice", "jupyter-dodas-user")
+    variables = {"DODAS_BACKEND": "kubernetes", "HOME": "/tmp"}
+    container = {
+        "name": "notebook",
+        "image": os.environ["DODAS_KUBERNETES_IMAGE"].replace("worker", "notebook"),
+        "command": ["python", "-c", INSIDE],
+        "env": [{"name": name, "value": value} for name, value in variables.items()],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"serviceAccountName": "alice", "restartPolicy": "Never", "securityContext": user, "containers": [container]}
+    metadata = {"name": "notebook", "namespace": namespace.name}
+    namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    phase = ("get", "pod", "notebook", "-o", "jsonpath={.status.phase}")
+    await until(lambda: namespace.kubectl(*phase), within=90, meets=lambda found: found in ("Succeeded", "Failed"))
+    said = namespace.kubectl("logs", "notebook")
+    assert "address tls://higgs-scheduler:18000\nsum 6\nleft []" in said, said

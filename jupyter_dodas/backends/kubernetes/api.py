@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -69,6 +70,12 @@ class Api:
     """Requests to one namespace. It may be used from any loop; connections end with the loop, or with this object."""
 
     def __init__(self, settings: Settings) -> None:
+        if find_spec("kubernetes") is None:
+            raise MissingSoftware(
+                "Clusters on Kubernetes need the library kubernetes, which is not installed",
+                cause="The bare jupyter-dodas comes without it.",
+                remedy='Run: pip install "jupyter-dodas[kubernetes]"',
+            )
         self._settings = settings
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, ApiClient] = WeakKeyDictionary()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
@@ -256,15 +263,9 @@ class Api:
         return self._clients[loop]
 
     async def _configuration(self) -> "Configuration":
-        try:
-            from kubernetes.aio import config
-            from kubernetes.aio.client import Configuration
-        except ImportError as error:
-            raise MissingSoftware(
-                "Clusters on Kubernetes need the library kubernetes, which is not installed",
-                cause=str(error),
-                remedy='Run: pip install "jupyter-dodas[kubernetes]"',
-            ) from error
+        from kubernetes.aio import config
+        from kubernetes.aio.client import Configuration
+
         configuration = Configuration()
         try:
             if self.inside:
