@@ -12,16 +12,19 @@ __all__ = [
     "AlreadyExists",
     "ClusterFailed",
     "ControllerUnreachable",
+    "CredentialsRefused",
     "DamagedRecord",
     "DodasError",
     "InvalidOption",
     "InvalidSetting",
     "LaunchFailed",
+    "MissingRights",
     "MissingSoftware",
     "NewerRecord",
     "NotFound",
     "NotSupported",
     "NotYours",
+    "PlaceUnreachable",
     "QuotaExceeded",
     "StaleGeneration",
     "StateNotWritable",
@@ -193,6 +196,33 @@ class ControllerUnreachable(DodasError):
 
     code = "controller-unreachable"
     retryable = True
+
+
+class PlaceUnreachable(DodasError):
+    """The cluster that the backend runs on does not answer, or not to this user."""
+
+    code = "place-unreachable"
+    retryable = True
+
+
+class CredentialsRefused(DodasError):
+    """The cluster that the backend runs on does not take this user's credentials."""
+
+    code = "credentials-refused"
+
+
+class MissingRights(DodasError):
+    """The user's account lacks a right that is needed."""
+
+    code = "missing-rights"
+
+    def __init__(self, verb: str, resource: str, group: str, namespace: str, said: str = "") -> None:
+        super().__init__(
+            f"Your account may not {verb} {resource} in the namespace {namespace}",
+            cause=said,
+            remedy=f'An administrator can add this rule to your role: apiGroups: ["{group}"], resources: ["{resource}"], '
+            f'verbs: ["{verb}"]. The roles that work are in deploy/.',
+        )
 
 
 class StateNotWritable(DodasError):

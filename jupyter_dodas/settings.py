@@ -5,6 +5,7 @@ so on in the environment. Secrets are never settings.
 """
 
 import hashlib
+import json
 import os
 import tempfile
 import tomllib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from jupyter_dodas.errors import InvalidSetting
 from jupyter_dodas.options import Memory
@@ -40,6 +41,11 @@ def _path(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str) else value
 
 
+def _table(value: object) -> object:
+    # A variable holds it as JSON, the file as a table.
+    return json.loads(value) if isinstance(value, str) else value
+
+
 Folder = Annotated[Path, BeforeValidator(_path)]
 
 
@@ -60,7 +66,28 @@ class Settings(BaseModel):
     )
     keep_failed: Annotated[float, Field(ge=0)] = Field(default=7 * 86400.0, description="Seconds that a failed cluster is kept.")
     namespaces: bool = Field(default=True, description="Give instances a process namespace of their own where the kernel lets us.")
+    kubernetes_context: str | None = Field(default=None, description="Context of the kubeconfig; by default its current one.")
+    kubernetes_namespace: str | None = Field(
+        default=None, description="Namespace of the clusters; by default that of the context, or of the pod."
+    )
+    kubernetes_image: str = Field(
+        default="localhost/jupyter-dodas/worker:1", description="Container image of instances, unless a launch names one."
+    )
+    kubernetes_reserve: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="The part of its cores that is reserved for a worker; less lets more workers share a node."
+    )
+    kubernetes_pod: Annotated[Mapping[str, JsonValue], BeforeValidator(_table)] = Field(
+        default_factory=dict, description="What is added to every pod: node selector, tolerations, labels, annotations, volumes."
+    )
     limits: Limits = Limits()
+
+    def variables(self) -> dict[str, str]:
+        """The settings as variables, so that a process started with them has the same ones."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"limits", "session"})
+        limits = self.limits.model_dump(mode="json", exclude_none=True)
+        return {f"DODAS_{key.upper()}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()} | {
+            f"DODAS_LIMITS_{key.upper()}": str(v) for key, v in limits.items()
+        }
 
     def runtime_folder(self) -> Path:
         """The folder for live files of this state root. Short, since a socket's path has at most 107 bytes."""

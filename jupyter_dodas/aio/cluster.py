@@ -4,15 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
 from pydantic import JsonValue
 
 from jupyter_dodas import blocking, registry
 from jupyter_dodas.aio.checking import checked
-from jupyter_dodas.backends.base import Backend
+from jupyter_dodas.backends.base import Backend, Connection
 from jupyter_dodas.errors import (
     ClusterFailed,
     DamagedRecord,
@@ -34,22 +32,6 @@ Follower: TypeAlias = Callable[[Record], None]
 """Is shown each new state of a cluster that somebody waits for."""
 
 _ATTEMPTS: Final = 5
-
-
-@dataclass(frozen=True)
-class Connection:
-    """What a client needs to reach a cluster.
-
-    Parameters
-    ----------
-    addresses
-        By name: ``scheduler``, ``dashboard``.
-    secrets
-        A folder with keys and certificates.
-    """
-
-    addresses: Mapping[str, str]
-    secrets: Path
 
 
 class Cluster:
@@ -237,7 +219,7 @@ class Cluster:
         record = await self.record()
         if not record.status.addresses:
             raise _failure(record) if record.status.phase is Phase.FAILED else _not_up(record)
-        return Connection(record.status.addresses, await self._backend.connection(record))
+        return await self._backend.connection(record)
 
     def connection_now(self) -> Connection:
         """See `connection`; blocks."""

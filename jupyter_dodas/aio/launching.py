@@ -2,12 +2,10 @@
 
 import asyncio
 import getpass
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from jupyter_dodas import limits, registry, settings
@@ -65,7 +63,7 @@ async def launch(
     place = places.backend(configured, backend)
     valid = checked(kind, options, configured.limits)
     service = registry.service(kind)
-    place.check(service, valid)
+    valid = place.check(service, valid)
     if name is not None:
         check_name(name)
     face = _face(kind)
@@ -96,10 +94,6 @@ async def _remove_half_made(cluster: Cluster) -> None:
 
 
 async def _create(place: Backend, configured: settings.Settings, kind: str, name: str | None, options: Options) -> Record:
-    around = options.environment
-    here = {"folder": around.folder or str(Path.cwd()), "python": around.python or sys.executable}
-    options = options.model_copy(update={"environment": around.model_copy(update=here)})
-
     def spec(name: str) -> ClusterSpec:
         return ClusterSpec(
             name=name,

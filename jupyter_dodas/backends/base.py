@@ -6,16 +6,16 @@ say what each owes; passing them is what makes a backend.
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from jupyter_dodas.options import Options
-from jupyter_dodas.services.base import Endpoint, Instance, Service
+from jupyter_dodas.services.base import Endpoint, Instance, Service, Site
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
-__all__ = ["Backend", "InstanceState", "Runner", "Running", "Store", "lost"]
+__all__ = ["Backend", "Connection", "InstanceState", "Runner", "Running", "Store", "Tenure", "lost"]
 
 
 class Store(Protocol):
@@ -79,6 +79,8 @@ class InstanceState(StrEnum):
 
     RUNNING = "running"
     ENDED = "ended"
+    WAITING = "waiting"
+    """It was applied and the place did not take it; applied again it may be."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ class Running:
         How it ended, in words: "exit code 1", "killed by SIGKILL".
     cpu_seconds, peak_memory
         What it took, children included, once it has ended.
+    pending
+        Whether its program has yet to begin, so that nobody can expect it to answer.
+    began
+        When its program began, in Unix seconds, where the runner knows that.
+    trouble
+        What keeps it from running, once that is known.
     """
 
     state: InstanceState
@@ -98,6 +106,9 @@ class Running:
     ok: bool = False
     cpu_seconds: float = 0.0
     peak_memory: int = 0
+    pending: bool = field(default=False, compare=False)
+    began: float | None = field(default=None, compare=False)
+    trouble: Problem | None = field(default=None, compare=False)
 
 
 class Runner(Protocol):
@@ -114,6 +125,15 @@ class Runner(Protocol):
 
     async def secrets_folder(self, cluster: str) -> Path:
         """Where an instance of this cluster finds its secrets."""
+        ...
+
+    @property
+    def listen(self) -> str | None:
+        """The address that instances listen on; None for the hosts of their endpoints."""
+        ...
+
+    async def reach(self, site: Site) -> Site:
+        """Return a site as this process sees it: where it reaches the instances, and a folder of secrets that it can read."""
         ...
 
     async def apply(self, instance: Instance) -> None:
@@ -149,6 +169,40 @@ class Runner(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Connection:
+    """What a client needs to reach a cluster.
+
+    Parameters
+    ----------
+    addresses
+        By name: ``scheduler``, ``dashboard``.
+    secrets
+        A folder with keys and certificates.
+    """
+
+    addresses: Mapping[str, str]
+    secrets: Path
+
+
+class Tenure(Protocol):
+    """What the one controller of a place holds: its records and its instances, for as long as it is in charge."""
+
+    @property
+    def store(self) -> Store:
+        """The records that it looks after."""
+        ...
+
+    @property
+    def runner(self) -> Runner:
+        """Who runs their instances."""
+        ...
+
+    async def resign(self) -> bool:
+        """Give it up, since there was nothing to do for a while; False if something has come in between."""
+        ...
+
+
 class Backend(Protocol):
     """A place: where users look and write. The controller of the place has a runner as well."""
 
@@ -159,8 +213,10 @@ class Backend(Protocol):
         """The records of the place."""
         ...
 
-    def check(self, service: Service, asked: Options) -> None:
+    def check(self, service: Service, asked: Options) -> Options:
         """See that a cluster of this kind with these options can run here, before anything is started.
+
+        Returns the options with what this place takes from whoever launches: a folder, an interpreter.
 
         Raises
         ------
@@ -178,8 +234,8 @@ class Backend(Protocol):
         """
         ...
 
-    async def connection(self, record: Record) -> Path:
-        """Return a folder with the secrets of a cluster, for a client."""
+    async def connection(self, record: Record) -> Connection:
+        """Return what a client in this process needs to reach a cluster."""
         ...
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:

@@ -1,50 +1,44 @@
-"""The controller's process, as the keeper starts it: ``python -m jupyter_dodas.controller RUNTIME STATE``."""
+"""The controller's process, as its place starts it: ``python -m jupyter_dodas.controller PLACE ARGUMENT...``."""
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Final
 
 from jupyter_dodas import registry, settings
-from jupyter_dodas.backends.local.bus import BusServer
-from jupyter_dodas.backends.local.layout import Layout
-from jupyter_dodas.backends.local.runner import LocalRunner
-from jupyter_dodas.backends.local.store import OwnStore
+from jupyter_dodas.backends import places
 from jupyter_dodas.controller.loop import Controller
-from jupyter_dodas.spec import Phase
+from jupyter_dodas.errors import PlaceUnreachable
 
 __all__ = ["main"]
 
+_log = logging.getLogger(__name__)
 
-async def _run(layout: Layout) -> None:
-    bus = BusServer(layout.controller_socket)
-    store, runner = OwnStore(layout, bus), LocalRunner(layout)
-    store.sweep()
-    _end_with_the_keeper()
-    async with runner.connected(), bus.serve():
-        while True:
-            await Controller(store, runner, registry.service, settings.load()).run()
-            # A launch either wrote its record before this look, or finds no keeper and starts one.
-            with layout.locked():
-                if all(record.status.phase is Phase.FAILED for record in await store.list()):
-                    await runner.quit()
-                    return
+_RETRY: Final = 2.0
 
 
-def _end_with_the_keeper() -> None:
-    """End when the keeper's pipe closes: without it nothing here can be done."""
-    alive = int(os.environ["DODAS_ALIVE"])
-    asyncio.get_running_loop().add_reader(alive, os._exit, 0)
+async def _run(place: str, arguments: Sequence[str]) -> None:
+    """Be in charge until there is nothing to do; of a place that cannot be reached, again as soon as it can."""
+    while True:
+        try:
+            async with places.tenure(settings.load(), place, arguments) as tenure:
+                while True:
+                    await Controller(tenure.store, tenure.runner, registry.service, settings.load()).run()
+                    if await tenure.resign():
+                        return
+        except* PlaceUnreachable as errors:
+            _log.warning("The place is out of reach; trying again: %s", errors.exceptions[0])
+        await asyncio.sleep(_RETRY)
 
 
 def main() -> None:
-    """Run the controller of a local place."""
-    runtime, state = map(Path, sys.argv[1:])
+    """Run the controller of a place."""
+    place, *arguments = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_run(Layout(state, runtime)))
+    asyncio.run(_run(place, arguments))
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ class Links:
         self._open: dict[str, _Open] = {}
 
     async def site(self, record: Record, status: ClusterStatus) -> Site:
-        """Where the instances of a status are."""
+        """Where the instances of a status are, as they see it themselves."""
         endpoints = {name: Endpoint(i.host, i.ports) for name, i in status.instances.items()}
-        return Site(record.name, endpoints, await self._runner.secrets_folder(record.name))
+        return Site(record.name, endpoints, await self._runner.secrets_folder(record.name), self._runner.listen)
 
     async def open(self, record: Record, service: Service, status: ClusterStatus | None = None) -> None:
         """Connect, or tell the connection where the instances are now; one to where they no longer are is made anew."""
-        site = await self.site(record, status or record.status)
+        site = await self._runner.reach(await self.site(record, status or record.status))
         known = self._open.get(record.name)
         if known is not None and (known.uid != record.spec.uid or _moved(known.site, site)):
             await self.close(record.name)

@@ -78,9 +78,14 @@ def look(facts: Facts) -> Look:
                 instances[name] = _died(instance, running, facts.now)
         else:
             instances[name] = now = _answering(name, instance, facts)
-            if now.condition is Condition.STARTING and facts.now - now.since > _ANSWER:
+            if now.condition is Condition.STARTING and not running.pending and _silent_for(now, running, facts.now) > _ANSWER:
                 silent.append(name)
     return Look(instances, usage, tuple(forget), tuple(silent))
+
+
+def _silent_for(instance: InstanceStatus, running: Running, now: float) -> float:
+    """Seconds for which it could have answered."""
+    return now - max(instance.since, running.began or 0.0)
 
 
 def _ended(facts: Facts, name: str) -> bool:
@@ -144,12 +149,18 @@ def seen(facts: Facts, instances: Mapping[str, InstanceStatus], targets: Mapping
         hopeless += [i for i in workers if i.failures >= GIVE_UP]
     if hopeless:
         return Seen.BROKEN
+    if status.ready_at is None and _held(facts):
+        return Seen.HELD
     complete = len(core) == sum(not role.scaled for role in facts.roles) and all(_up(i) for i in core)
     if status.ready_at is None:
         filled = all(sum(i.group == group and _up(i) for i in workers) >= wanted for group, wanted in targets.items())
         return Seen.READY if complete and filled else Seen.PARTIAL
     # Workers that were just added are no wound; those that died are.
     return Seen.READY if complete and all(_up(i) or not i.failures for i in workers) else Seen.HURT
+
+
+def _held(facts: Facts) -> bool:
+    return bool(facts.running) and all(running.state is InstanceState.WAITING for running in facts.running.values())
 
 
 def _up(instance: InstanceStatus) -> bool:

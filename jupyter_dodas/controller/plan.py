@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from jupyter_dodas.backends.base import InstanceState
 from jupyter_dodas.controller.look import LEAVING, Facts
 from jupyter_dodas.limits import Share, fitting
 from jupyter_dodas.services.base import Role
@@ -159,8 +160,10 @@ def _answer(instances: Mapping[str, InstanceStatus], roles: Collection[str]) -> 
 def _to_start(facts: Facts, name: str, instance: InstanceStatus) -> bool:
     if instance.condition is Condition.WAITING:
         return instance.retry_at is None or facts.now >= instance.retry_at
-    # Noted but not there: a controller was killed between the two.
-    return instance.condition in (Condition.STARTING, Condition.READY) and name not in facts.running
+    # Noted but not there: a controller was killed between the two, or the place did not take it.
+    running = facts.running.get(name)
+    missing = running is None or running.state is InstanceState.WAITING
+    return instance.condition in (Condition.STARTING, Condition.READY) and missing
 
 
 def _now(instance: InstanceStatus, condition: Condition, now: float) -> InstanceStatus:

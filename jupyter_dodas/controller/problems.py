@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from jupyter_dodas.backends.base import Running
 from jupyter_dodas.errors import DodasError, QuotaExceeded
 from jupyter_dodas.spec import Condition, InstanceStatus, Problem
 
-__all__ = ["as_problem", "barred", "broken", "queued", "short", "wound"]
+__all__ = ["as_problem", "barred", "broken", "first", "queued", "short", "wound"]
 
 
 def queued(name: str, over: Mapping[str, int]) -> Problem:
@@ -70,6 +71,11 @@ def wound(cluster: str, instances: Mapping[str, InstanceStatus]) -> Problem | No
         cause=f"It ended {worst.failures} times in a row." if again else "",
         remedy=f"`dodas logs {cluster}` shows what it said." if again else "",
     )
+
+
+def first(running: Mapping[str, Running], instances: Mapping[str, InstanceStatus]) -> Problem | None:
+    """Return what keeps one of the instances from running, if anything is known to; the others' troubles are mostly the same."""
+    return next((running[name].trouble for name in instances if name in running and running[name].trouble), None)
 
 
 def as_problem(error: DodasError) -> Problem:

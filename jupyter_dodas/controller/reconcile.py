@@ -253,7 +253,7 @@ class Reconciler:
 
     async def _end_all(self, case: _Case, status: ClusterStatus) -> float | None:
         now = case.facts.now
-        running = [name for name, it in case.facts.running.items() if it.state is InstanceState.RUNNING]
+        running = [name for name, it in case.facts.running.items() if it.state is not InstanceState.ENDED]
         instances = {
             name: i if i.condition is Condition.ENDING else i.model_copy(update={"condition": Condition.ENDING, "since": now})
             for name, i in status.instances.items()
@@ -346,7 +346,8 @@ class Reconciler:
         """Say what is not as it should be with a cluster that runs."""
         if planned.short:
             return problems.short(planned.short)
-        return problems.wound(case.record.name, case.look.instances) if phase is Phase.DEGRADED else None
+        wound = problems.wound(case.record.name, case.look.instances) if phase is Phase.DEGRADED else None
+        return problems.first(case.facts.running, case.look.instances) or wound
 
     async def _explain(self, case: _Case) -> Problem | None:
         """Say why a cluster waits or fails."""

@@ -32,6 +32,8 @@ class Seen(Enum):
     """Nothing runs, and it must wait for room within the limits."""
     BARRED = auto()
     """It can never fit within the limits."""
+    HELD = auto()
+    """The place lets nothing of it start now."""
     PARTIAL = auto()
     """On its way, and never yet complete."""
     READY = auto()
@@ -71,6 +73,7 @@ STEPS: Final[Mapping[tuple[Wanted, Seen], Step]] = {
     (Wanted.RUN, Seen.ABSENT): Step(Phase.STARTING, (Do.RUN,)),
     (Wanted.RUN, Seen.QUEUED): Step(Phase.PENDING, (Do.EXPLAIN,)),
     (Wanted.RUN, Seen.BARRED): Step(Phase.FAILED, (Do.EXPLAIN, Do.END)),
+    (Wanted.RUN, Seen.HELD): Step(Phase.PENDING, (Do.RUN,)),
     (Wanted.RUN, Seen.PARTIAL): Step(Phase.STARTING, (Do.RUN,)),
     (Wanted.RUN, Seen.READY): Step(Phase.READY, (Do.RUN,)),
     (Wanted.RUN, Seen.HURT): Step(Phase.DEGRADED, (Do.RUN,)),
@@ -79,6 +82,7 @@ STEPS: Final[Mapping[tuple[Wanted, Seen], Step]] = {
     (Wanted.RESTART, Seen.ABSENT): Step(Phase.STARTING, (Do.RESET,)),
     (Wanted.RESTART, Seen.QUEUED): Step(Phase.PENDING, (Do.RESET,)),
     (Wanted.RESTART, Seen.BARRED): Step(Phase.PENDING, (Do.RESET,)),
+    (Wanted.RESTART, Seen.HELD): Step(Phase.STARTING, (Do.END,)),
     (Wanted.RESTART, Seen.PARTIAL): Step(Phase.STARTING, (Do.END,)),
     (Wanted.RESTART, Seen.READY): Step(Phase.STARTING, (Do.END,)),
     (Wanted.RESTART, Seen.HURT): Step(Phase.STARTING, (Do.END,)),
@@ -87,6 +91,7 @@ STEPS: Final[Mapping[tuple[Wanted, Seen], Step]] = {
     (Wanted.STOP, Seen.ABSENT): Step(Phase.STOPPED, (Do.REMOVE,)),
     (Wanted.STOP, Seen.QUEUED): Step(Phase.STOPPED, (Do.REMOVE,)),
     (Wanted.STOP, Seen.BARRED): Step(Phase.STOPPED, (Do.REMOVE,)),
+    (Wanted.STOP, Seen.HELD): Step(Phase.STOPPING, (Do.END,)),
     (Wanted.STOP, Seen.PARTIAL): Step(Phase.STOPPING, (Do.END,)),
     (Wanted.STOP, Seen.READY): Step(Phase.STOPPING, (Do.END,)),
     (Wanted.STOP, Seen.HURT): Step(Phase.STOPPING, (Do.END,)),
@@ -95,6 +100,7 @@ STEPS: Final[Mapping[tuple[Wanted, Seen], Step]] = {
     (Wanted.FAIL, Seen.ABSENT): Step(Phase.FAILED),
     (Wanted.FAIL, Seen.QUEUED): Step(Phase.FAILED),
     (Wanted.FAIL, Seen.BARRED): Step(Phase.FAILED),
+    (Wanted.FAIL, Seen.HELD): Step(Phase.FAILED, (Do.END,)),
     (Wanted.FAIL, Seen.PARTIAL): Step(Phase.FAILED, (Do.END,)),
     (Wanted.FAIL, Seen.READY): Step(Phase.FAILED, (Do.END,)),
     (Wanted.FAIL, Seen.HURT): Step(Phase.FAILED, (Do.END,)),

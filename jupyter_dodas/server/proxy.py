@@ -49,8 +49,13 @@ class Target:
     port: int
 
 
-def target_of(record: Record, dashboard: str) -> Target:
+def target_of(record: Record, dashboard: str, reached: Mapping[str, str] | None = None) -> Target:
     """Return where a dashboard of a cluster is. Pure.
+
+    Parameters
+    ----------
+    reached
+        The addresses as this process reaches them; by default those of the record.
 
     Raises
     ------
@@ -69,13 +74,14 @@ def target_of(record: Record, dashboard: str) -> Target:
     address = record.status.addresses[dashboard]
     target = _target(address)
     listening = {Target(i.host, number) for i in record.status.instances.values() for number in i.ports.values()}
-    if target not in listening or not _is_loopback(target.host):
+    here = _target((reached or record.status.addresses)[dashboard])
+    if target not in listening or not _is_loopback(here.host):
         raise NotYours(
             f"The dashboard of {record.name!r} is not opened",
             cause=f"Its address {address} is not one where an instance of the cluster listens on this machine.",
             remedy="Restart the cluster.",
         )
-    return target
+    return here
 
 
 def _target(address: str) -> Target:
@@ -127,14 +133,14 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
         if path is not None and _TRICKS.search(path):
             raise InvalidOption("This path will not do", cause="It has a part that leads elsewhere.", remedy="Leave out '..'.")
         record = await self.clusters.get(name)
-        self._target = target_of(record, dashboard)
+        connection = await self.clusters.backend.connection(record)
+        self._target = target_of(record, dashboard, connection.addresses)
         self._address = record.status.addresses[dashboard]
         self._path = path or ""
         self._what = f"{dashboard} of {name!r}"
         self.proxy_base = f"dodas/api/v1/clusters/{name}/ui/{dashboard}"
-        secrets = await self.clusters.backend.connection(record)
         self._service = registry.service(record.spec.kind)
-        self._key = self._service.key(dashboard, secrets, time.time())
+        self._key = self._service.key(dashboard, connection.secrets, time.time())
         own = parse_qsl(self.request.query, keep_blank_values=True)
         if any(argument == "token" for argument, _ in own):
             self.request.query = urlencode([pair for pair in own if pair[0] != "token"])

@@ -29,7 +29,10 @@ STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     errors.NewerRecord: HTTPStatus.CONFLICT,
     errors.StaleGeneration: HTTPStatus.PRECONDITION_FAILED,
     # Not 403: that means the user, and signing in again would not help.
+    errors.CredentialsRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.MissingRights: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.QuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.PlaceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ControllerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StateNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,

@@ -66,11 +66,14 @@ class Site:
         Every instance that has ports, by its name.
     secrets
         A folder with the files that `Service.secrets` made, as the instance (or the link) sees it.
+    listen
+        The address that instances listen on, where it is not the host of their endpoint: that leads to them, and is not their own.
     """
 
     cluster: str
     endpoints: Mapping[str, Endpoint]
     secrets: Path
+    listen: str | None = None
 
 
 @dataclass(frozen=True)

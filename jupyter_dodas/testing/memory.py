@@ -13,7 +13,7 @@ from typing import Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.errors import AlreadyExists, NotFound, StaleGeneration
-from jupyter_dodas.services.base import Endpoint, Instance
+from jupyter_dodas.services.base import Endpoint, Instance, Site
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
 
 __all__ = ["KILLED", "Act", "MemoryRunner", "MemoryStore"]
@@ -220,6 +220,15 @@ class MemoryRunner:
         """See `Runner.secrets_folder`; there is no such folder."""
         await asyncio.sleep(0)
         return Path("/nowhere") / cluster
+
+    @property
+    def listen(self) -> None:
+        """See `Runner.listen`."""
+        return None
+
+    async def reach(self, site: Site) -> Site:
+        """See `Runner.reach`."""
+        return site
 
     async def apply(self, instance: Instance) -> None:
         """See `Runner.apply`."""

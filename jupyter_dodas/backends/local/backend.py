@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jupyter_dodas
+from jupyter_dodas.backends.base import Connection
 from jupyter_dodas.backends.local.bus import BusClient
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.runner import read_logs
@@ -66,7 +67,7 @@ class LocalBackend:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=inherited(os.environ) | self._settings_variables(),
+                env=inherited(os.environ) | self._settings.variables(),
                 check=False,
             )
         if ended.returncode:
@@ -76,18 +77,13 @@ class LocalBackend:
                 remedy=f"See {self._layout.state / 'keeper.log'}.",
             )
 
-    def _settings_variables(self) -> dict[str, str]:
-        """The settings as variables, so that the controller has the same ones."""
-        values = self._settings.model_dump(mode="json", exclude_none=True, exclude={"limits", "session"})
-        limits = self._settings.limits.model_dump(mode="json", exclude_none=True)
-        return {f"DODAS_{k.upper()}": str(v) for k, v in values.items()} | {
-            f"DODAS_LIMITS_{k.upper()}": str(v) for k, v in limits.items()
-        }
-
-    def check(self, service: Service, asked: Options) -> None:
+    def check(self, service: Service, asked: Options) -> Options:
         """See `Backend.check`. What instances find here is what this process finds."""
-        asked.environment.check()
+        around = asked.environment
+        around.check()
         service.require(asked)
+        here = {"folder": around.folder or str(Path.cwd()), "python": around.python or sys.executable}
+        return asked.model_copy(update={"environment": around.model_copy(update=here)})
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`."""
@@ -95,9 +91,9 @@ class LocalBackend:
         if cluster is not None:
             await self._bus.publish(cluster)
 
-    async def connection(self, record: Record) -> Path:
+    async def connection(self, record: Record) -> Connection:
         """See `Backend.connection`."""
-        return self.store.secrets_folder(record.name)
+        return Connection(record.status.addresses, self.store.secrets_folder(record.name))
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Backend.logs`."""

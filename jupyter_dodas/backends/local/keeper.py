@@ -170,7 +170,7 @@ class Keeper:
 
     def _start_controller(self) -> None:
         self._controller_at = None
-        argv = [self._python, "-m", "jupyter_dodas.controller", self._runtime, self._settings["state"]]
+        argv = [self._python, "-m", "jupyter_dodas.controller", "local", self._runtime, self._settings["state"]]
         log = os.path.join(self._settings["state"], "controller.log")
         self._controller = _execute(argv, log, os.environ, keep=(self._alive,))
 

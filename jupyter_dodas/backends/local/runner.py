@@ -18,7 +18,7 @@ from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.errors import ControllerUnreachable
-from jupyter_dodas.services.base import Endpoint, Instance
+from jupyter_dodas.services.base import Endpoint, Instance, Site
 
 __all__ = ["LocalRunner", "read_logs"]
 
@@ -115,6 +115,15 @@ class LocalRunner:
     async def secrets_folder(self, cluster: str) -> Path:
         """See `Runner.secrets_folder`."""
         return self._layout.cluster(cluster) / "secrets"
+
+    @property
+    def listen(self) -> None:
+        """See `Runner.listen`."""
+        return None
+
+    async def reach(self, site: Site) -> Site:
+        """See `Runner.reach`. Everything here is seen alike."""
+        return site
 
     async def apply(self, instance: Instance) -> None:
         """See `Runner.apply`."""

@@ -4,23 +4,21 @@ A file is replaced as a whole, under a lock, after a look at the generation that
 files, so that the controller's writes and a user's never meet.
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-from pydantic import ValidationError
+from typing import Final
 
 from jupyter_dodas.backends.base import lost
 from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.bus import Bus
 from jupyter_dodas.backends.local.layout import Layout, explain, write_atomically
-from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NewerRecord, NotFound, NotYours, StaleGeneration
-from jupyter_dodas.spec import FORMAT, LIVE, ClusterSpec, ClusterStatus, Phase, Problem, Receipt, Record
+from jupyter_dodas.backends.records import ModelT, parse_receipts, read, unreadable
+from jupyter_dodas.errors import AlreadyExists, DamagedRecord, DodasError, NotFound, NotYours, StaleGeneration
+from jupyter_dodas.spec import LIVE, ClusterSpec, ClusterStatus, Phase, Receipt, Record
 
 __all__ = ["LocalStore", "OwnStore"]
 
@@ -29,8 +27,6 @@ _SETTLED: Final = 2.0
 
 _LEFT: Final = 60.0
 """Seconds after which nobody is still at work on a record that is half made, or half removed."""
-
-ModelT = TypeVar("ModelT", ClusterSpec, ClusterStatus)
 
 
 class LocalStore:
@@ -92,11 +88,7 @@ class LocalStore:
         except NotFound:
             return None  # it ended meanwhile
         except DodasError as error:
-            problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
-            spec = ClusterSpec.model_construct(
-                name=name, uid="", kind="?", owner="", created=self._layout.cluster(name).stat().st_ctime, options={}
-            )
-            return Record.model_construct(spec=spec, status=ClusterStatus(uid="", phase=Phase.FAILED, problem=problem))
+            return unreadable(name, error, self._layout.cluster(name).stat().st_ctime)
 
     def _look(self, name: str, *, keeper_runs: bool | None = None) -> Record:
         folder = f"{self._clusters}/{name}"
@@ -217,12 +209,7 @@ class LocalStore:
             lines = self._layout.accounts.read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found: dict[str, Receipt] = {}
-        for line in lines:
-            with suppress(ValidationError):
-                receipt = Receipt.model_validate_json(line)
-                found[receipt.uid] = receipt
-        return list(found.values())
+        return parse_receipts(lines)
 
     def sweep(self) -> None:
         """Remove what a killed `create` or `remove` left. Only the controller does this, when it starts."""
@@ -269,25 +256,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _read(path: Path, name: str, model: type[ModelT]) -> ModelT:
-    text = path.read_bytes()
-    try:
-        read = model.model_validate_json(text)
-    except ValidationError as error:
-        found = _format(text)
-        if found > FORMAT:
-            raise NewerRecord(name, found, FORMAT) from error
-        raise DamagedRecord(name, str(path), error.errors()[0]["msg"]) from error
-    if read.format > FORMAT:
-        raise NewerRecord(name, read.format, FORMAT)
-    return read
-
-
-def _format(text: bytes) -> int:
-    try:
-        found: Any = json.loads(text).get("format")
-    except (ValueError, AttributeError):
-        return 0
-    return found if isinstance(found, int) else 0
+    return read(path.read_bytes(), name, str(path), model)
 
 
 def _private(name: str, flags: int) -> int:

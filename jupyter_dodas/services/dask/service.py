@@ -137,7 +137,7 @@ def _scheduler(cluster: str, endpoint: Endpoint, site: Site, options: DaskOption
     ports = [f"--{port}={endpoint.ports[port]}" for port in ("comm", "dashboard", "control")]
     return (
         *("python", "-m", _SCHEDULER),
-        *(f"--cluster={cluster}", f"--host={endpoint.host}", *ports),
+        *(f"--cluster={cluster}", f"--host={site.listen or endpoint.host}", *ports),
         *(f"--secrets={site.secrets}", f"--target={options.target}"),
     )
 

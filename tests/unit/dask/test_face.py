@@ -15,7 +15,7 @@ from distributed import Client
 from distributed.core import Status
 
 from jupyter_dodas import blocking
-from jupyter_dodas.backends.base import Backend, Store
+from jupyter_dodas.backends.base import Backend, Connection, Store
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, InvalidOption, NotFound, TimedOut
 from jupyter_dodas.options import Options
@@ -41,8 +41,8 @@ class OnePlace(Backend):
     def store(self) -> Store:
         return self._store
 
-    def check(self, service: Service, asked: Options) -> None:
-        """Whoever started it has seen to that."""
+    def check(self, service: Service, asked: Options) -> Options:
+        return asked  # whoever started it has seen to that
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         if cluster and (await self._store.get(cluster)).spec.intent is Intent.STOP:
@@ -52,8 +52,8 @@ class OnePlace(Backend):
         await asyncio.sleep(0.1)
         await self._controller.remove(cluster, "")
 
-    async def connection(self, record: Record) -> Path:
-        return self._processes.site.secrets
+    async def connection(self, record: Record) -> Connection:
+        return Connection(record.status.addresses, self._processes.site.secrets)
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> dict[str, str]:
         return {}

@@ -1,0 +1,1 @@
+"""Clusters as pods of a namespace."""

@@ -1,0 +1,150 @@
+"""Ports of pods on this machine: what listens in a pod is reached at a port of the loopback interface.
+
+The library cannot do this with asyncio. One websocket carries one connection, as the API server has it. A thread of its own does
+it, since a caller's loop may end with the call, and whoever connects may block his own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from jupyter_dodas.backends.kubernetes.api import Api
+from jupyter_dodas.errors import DodasError
+
+__all__ = ["Forwarder"]
+
+_log = logging.getLogger(__name__)
+
+_DATA, _ERROR = 0, 1
+"""Channels of a websocket, told by the first byte of each message."""
+
+_PATIENCE: Final = 10.0
+"""Seconds for which a connection is kept while nobody listens in the pod yet."""
+_FIRST, _SLOWER, _LONGEST = 0.3, 1.4, 0.8
+"""Seconds between attempts, each of which is a request: a scheduler takes some to import what it needs."""
+_CHUNK: Final = 2**16
+
+
+class Forwarder:
+    """Forwards ports until it is closed.
+
+    Parameters
+    ----------
+    runs
+        Tells whether a pod runs: to one that does not, a connection is refused without asking anybody.
+    """
+
+    def __init__(self, api: Api, runs: Callable[[str], bool]) -> None:
+        self._api, self._runs = api, runs
+        self._ports: dict[tuple[str, int], int] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=_run, args=(self._loop,), name="forwarded ports", daemon=True)
+        self._thread.start()
+
+    async def port(self, pod: str, port: int) -> int:
+        """Return the port of this machine that leads to one of a pod. It stays the same, also when the pod is another one."""
+        if (pod, port) not in self._ports:
+            api, runs = self._api, self._runs
+            listening = _listen(lambda reader, writer: _serve(api, runs, pod, port, reader, writer))
+            found = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(listening, self._loop))
+            self._ports.setdefault((pod, port), found)
+        return self._ports[pod, port]
+
+    def close(self) -> None:
+        """Forward nothing any more."""
+        with contextlib.suppress(RuntimeError):  # closed before
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def _listen(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> int:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    task = asyncio.create_task(_stay(server))
+    _KEPT.add(task)
+    task.add_done_callback(_KEPT.discard)
+    return int(server.sockets[0].getsockname()[1])
+
+
+_KEPT: Final[set[asyncio.Task[None]]] = set()
+"""A loop alone does not keep its tasks."""
+
+
+async def _stay(server: asyncio.Server) -> None:
+    async with server:
+        await server.serve_forever()
+
+
+async def _serve(
+    api: Api, runs: Callable[[str], bool], pod: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Serve one connection; while nobody listens in the pod it waits a little."""
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + _PATIENCE, _FIRST
+    try:
+        while runs(pod):
+            try:
+                async with api.websocket(f"pods/{pod}/portforward", ports=port) as socket:
+                    if await _carry(socket, reader, writer):
+                        return
+            except DodasError as error:
+                _log.debug("No way to %s: %s", pod, error)
+            if loop.time() > deadline:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * _SLOWER, _LONGEST)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+async def _carry(socket: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Carry bytes both ways until one side ends; return whether there was anybody in the pod."""
+    beginnings = {_DATA, _ERROR}
+    heard = False
+    sending: asyncio.Task[None] | None = None
+    try:
+        async for message in socket:
+            if not isinstance(message.data, bytes) or not message.data:
+                continue
+            channel, data = message.data[0], message.data[1:]
+            if channel in beginnings:  # each begins with the number of the port
+                beginnings.discard(channel)
+                data = data[2:]
+                if not beginnings and sending is None:
+                    sending = asyncio.create_task(_send(socket, reader))
+            if data and channel == _ERROR:
+                _log.debug("Said of a forwarded port: %s", data)
+                return heard or bool(sending and sending.done())
+            if data:
+                heard = True
+                writer.write(data)
+                await writer.drain()
+        return True
+    finally:
+        if sending is not None:
+            sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await sending
+
+
+async def _send(socket: Any, reader: asyncio.StreamReader) -> None:
+    while data := await reader.read(_CHUNK):
+        await socket.send_bytes(bytes([_DATA]) + data)
+    await socket.close()

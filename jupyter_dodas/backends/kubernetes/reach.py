@@ -1,0 +1,88 @@
+"""How this process reaches what runs in the namespace: by names where it runs in a pod itself, else through forwarded ports."""
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from jupyter_dodas.backends.base import Connection
+from jupyter_dodas.backends.kubernetes.api import Api
+from jupyter_dodas.backends.kubernetes.forward import Forwarder
+from jupyter_dodas.backends.kubernetes.store import KubernetesStore
+from jupyter_dodas.services.base import Endpoint, Site
+from jupyter_dodas.spec import Record
+
+__all__ = ["Reach"]
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+class Reach:
+    """Ways to the instances of a namespace, and their secrets in files that only this user can read.
+
+    Parameters
+    ----------
+    runs
+        See `Forwarder`.
+    """
+
+    def __init__(self, api: Api, store: KubernetesStore, runs: Callable[[str], bool] = _always) -> None:
+        self._api, self._store, self._runs = api, store, runs
+        self._forwarder: Forwarder | None = None
+        self._folder: Path | None = None
+
+    async def site(self, site: Site) -> Site:
+        """Return a site as it is seen from here."""
+        endpoints = {name: await self._endpoint(endpoint) for name, endpoint in site.endpoints.items()}
+        return Site(site.cluster, endpoints, await self._secrets(site.cluster))
+
+    async def connection(self, record: Record) -> Connection:
+        """Return addresses and secrets of a cluster as they are seen from here."""
+        addresses = dict(record.status.addresses)
+        for instance in record.status.instances.values():
+            there = Endpoint(instance.host, instance.ports)
+            if not any(f"//{there.host}:" in address for address in addresses.values()):
+                continue
+            here = await self._endpoint(there)
+            for name, address in addresses.items():
+                for port in there.ports:
+                    if f"//{there[port]}" in address:
+                        addresses[name] = address.replace(there[port], here[port], 1)
+        return Connection(addresses, await self._secrets(record.name))
+
+    async def _endpoint(self, there: Endpoint) -> Endpoint:
+        if not there.ports:
+            return there
+        if self._api.inside:
+            near = self._api.own_namespace == self._api.namespace
+            return there if near else Endpoint(f"{there.host}.{self._api.namespace}", there.ports)
+        if self._forwarder is None:
+            self._forwarder = Forwarder(self._api, self._runs)
+            weakref.finalize(self, self._forwarder.close)
+        ports = {name: await self._forwarder.port(there.host, port) for name, port in there.ports.items()}
+        return Endpoint("127.0.0.1", ports)
+
+    async def _secrets(self, cluster: str) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="dodas-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        secrets = await self._store.secrets(cluster)
+        # A successor has secrets of its own, so the folder is named after what is in it.
+        folder = self._folder / f"{cluster}-{hash(tuple(sorted(secrets.items()))) & 0xFFFFFFFFFFFF:x}"
+        if secrets and not folder.is_dir():
+            made = Path(tempfile.mkdtemp(dir=self._folder))
+            for name, data in secrets.items():
+                with open(made / name, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                    file.write(data)
+            made.rename(folder)
+        return folder
+
+    def close(self) -> None:
+        """Forward nothing any more."""
+        if self._forwarder is not None:
+            self._forwarder.close()
+            self._forwarder = None

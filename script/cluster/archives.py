@@ -1,0 +1,82 @@
+"""Images of the cluster's own programs, and how archives of images get into the node."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+from cluster.layout import SHELF, SOCKET, STORE
+
+__all__ = ["ARCHIVES", "bring_in", "containers", "ctr", "forget_replaced", "pack"]
+
+ARCHIVES = SHELF / "images"
+
+
+def ctr(*arguments: str) -> str:
+    """Run a command of containerd on the node, and return what it prints."""
+    command = ["ctr", "--address", str(SOCKET), "--namespace", "k8s.io", *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"ctr {' '.join(arguments)}: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+def bring_in() -> list[str]:
+    """Import the archives that have changed since the last time, and return their names."""
+    known = STORE / "imported"
+    known.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for archive in sorted(ARCHIVES.glob("*.tar")):
+        seen = archive.stat()
+        mark, stamp = known / archive.stem, f"{seen.st_size} {seen.st_mtime_ns}"
+        if not mark.exists() or mark.read_text() != stamp:
+            ctr("images", "import", str(archive))
+            mark.write_text(stamp)
+            changed.append(archive.stem)
+    return changed
+
+
+def forget_replaced() -> None:
+    """Let go of images whose name another has by now. No container may run."""
+    rows = [line.split()[:3] for line in ctr("images", "list").splitlines()[1:]]
+    named = {digest for name, _, digest in rows if not name.startswith("sha256:")}
+    if replaced := [name for name, _, digest in rows if digest not in named]:
+        ctr("images", "delete", *replaced)
+
+
+def containers() -> list[str]:
+    """Return the containers that the node knows."""
+    return ctr("containers", "list", "--quiet").split()
+
+
+def pack(program: Path) -> None:
+    """Make an archive of an image that holds one static program and runs it: `localhost/<name>:1`."""
+    archive = ARCHIVES / f"{program.name}.tar"
+    if archive.exists() and archive.stat().st_mtime >= program.stat().st_mtime:
+        return
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as files:
+        files.add(program, program.name)
+    digest = hashlib.sha256(layer.getvalue()).hexdigest()
+    image = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+        "os": "linux",
+        "config": {"Entrypoint": [f"/{program.name}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    manifest = [{"Config": "image.json", "RepoTags": [f"localhost/{program.name}:1"], "Layers": ["layer.tar"]}]
+    ARCHIVES.mkdir(parents=True, exist_ok=True)
+    half = archive.with_suffix(".half")
+    with tarfile.open(half, "w") as files:
+        for name, content in (
+            ("image.json", json.dumps(image).encode()),
+            ("layer.tar", layer.getvalue()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            files.addfile(entry, io.BytesIO(content))
+    half.replace(archive)

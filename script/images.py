@@ -1,0 +1,48 @@
+"""Tell a build of an image where packages come from: what pip is told on this machine, for the pip and the uv in there.
+
+What is printed is a file for a shell, without folders of this machine; certificates come as a file of their own.
+"""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from install import SAME, pip_configuration
+
+__all__ = ["variables"]
+
+AUTHORITIES: Final = "/run/authorities"
+
+
+def main() -> int:
+    """Print the file; with `--authorities`, the path of the certificates that pip is to trust, if there is one."""
+    configuration = pip_configuration()
+    if sys.argv[1:] == ["--authorities"]:
+        print(configuration.get("cert", ""))
+    else:
+        for name, value in variables(configuration).items():
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def variables(configuration: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for pip and uv that mean the same in a container."""
+    found = {}
+    for option, variable, separator in SAME:
+        values = configuration.get(option, "").split()
+        if option == "find-links":
+            values = [value for value in values if urlsplit(value).scheme]
+        elif option == "cert" and values:
+            values = [AUTHORITIES]
+        if values:
+            found[f"PIP_{option.upper().replace('-', '_')}"] = " ".join(values)
+            found[variable] = separator.join(values)
+    if "UV_INDEX" in found:
+        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What stands in the images, as pods of them tell."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from jupyter_dodas.testing.waiting import blocking_until
+from tests.namespace import kubeconfig, kubectl
+from tests.place import ROOT
+
+# Run in a pod: what it is, as JSON.
+TELL = """
+import importlib.metadata, json, os, pathlib, shutil, site, sys
+print(json.dumps({
+    "uid": os.getuid(),
+    "first": pathlib.Path("/proc/1/comm").read_text().strip(),
+    "writes": [path for path in [os.path.expanduser("~"), "/tmp"] if os.access(path, os.W_OK)],
+    "reads_only": not os.access(site.getsitepackages()[0], os.W_OK),
+    "compilers": [name for name in ["cc", "gcc", "g++", "clang", "make", "go", "uv"] if shutil.which(name)],
+    "settings": [name for name in os.environ if name.startswith(("PIP_", "UV_"))]
+        + [path for path in ["/etc/pip.conf", "/etc/uv", "/run/index", "/run/authorities", "/src"] if os.path.exists(path)],
+    "python": ".".join(map(str, sys.version_info[:2])),
+    "packages": {one.name: one.version for one in importlib.metadata.distributions()},
+    "java": bool(shutil.which("java")),
+}))
+"""
+IMAGES = ("base", "worker", "controller", "notebook")
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Mapping[str, Any]]:
+    """What a pod of each image says, under the strictest profile."""
+    os.environ.setdefault("KUBECONFIG", kubeconfig())
+    namespace = f"images-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    blocking_until(lambda: "default" in kubectl("-n", namespace, "get", "serviceaccounts", "-o", "name"), within=20)
+    for name in IMAGES:
+        kubectl("-n", namespace, "apply", "-f", "-", given=json.dumps(pod(name)))
+    finished = ("-n", namespace, "get", "pods", "--field-selector=status.phase=Succeeded", "-o", "name")
+    blocking_until(lambda: kubectl(*finished).split(), within=90, meets=lambda names: len(names) == len(IMAGES))
+    yield {name: json.loads(kubectl("-n", namespace, "logs", name)) for name in IMAGES}
+    kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def pod(name: str) -> Mapping[str, Any]:
+    container = {
+        "name": name,
+        "image": os.environ.get("DODAS_TEST_IMAGES", "localhost/jupyter-dodas") + f"/{name}:1",
+        "args": ["python", "-c", TELL],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    safe = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"containers": [container], "restartPolicy": "Never", "securityContext": safe}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_unprivileged_user_runs_below_tini(told: Mapping[str, Any], name: str) -> None:
+    assert (told[name]["uid"], told[name]["first"]) == (1000, "tini")
+    assert told[name]["reads_only"]
+    assert len(told[name]["writes"]) == 2
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_nothing_of_the_build_is_left(told: Mapping[str, Any], name: str) -> None:
+    assert told[name]["compilers"] == []
+    assert told[name]["settings"] == []
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_package_has_the_version_of_the_constraints(told: Mapping[str, Any], name: str) -> None:
+    pins = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in map(Requirement, constraints())}
+    # This package itself, and pip for users, are not pinned.
+    others = {canonicalize_name(one): version for one, version in told[name]["packages"].items()}
+    unpinned = others.keys() - pins.keys()
+    assert unpinned <= {"jupyter-dodas", "pip"}
+    assert {one: version for one, version in others.items() if one not in unpinned and version != pins[one]} == {}
+
+
+def constraints() -> list[str]:
+    return Path(ROOT / "constraints.txt").read_text("utf-8").splitlines()
+
+
+def test_notebook_and_worker_have_the_same_packages_and_python(told: Mapping[str, Any]) -> None:
+    notebook, worker = told["notebook"], told["worker"]
+    assert worker["packages"].items() <= notebook["packages"].items()
+    assert worker["python"] == notebook["python"]
+    assert worker["java"]
+
+
+def test_the_controller_has_what_it_takes_and_no_more(told: Mapping[str, Any]) -> None:
+    packages = told["controller"]["packages"]
+    assert {"jupyter_dodas", "kubernetes", "cryptography"} <= {name.replace("-", "_") for name in packages}
+    assert not {"distributed", "pyspark", "numpy"} & set(packages)
