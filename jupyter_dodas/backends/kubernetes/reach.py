@@ -39,7 +39,7 @@ class Reach:
     async def site(self, site: Site) -> Site:
         """Return a site as it is seen from here."""
         endpoints = {name: await self._endpoint(endpoint) for name, endpoint in site.endpoints.items()}
-        return Site(site.cluster, endpoints, await self._secrets(site.cluster))
+        return Site(site.cluster, endpoints, await self._secrets(site.cluster), site.listen, site.endpoints)
 
     async def connection(self, record: Record) -> Connection:
         """Return addresses and secrets of a cluster as they are seen from here. One that leads to no instance is left out."""
