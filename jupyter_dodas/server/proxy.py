@@ -74,7 +74,7 @@ def target_of(record: Record, dashboard: str, reached: Mapping[str, str] | None 
     address = record.status.addresses[dashboard]
     target = _target(address)
     listening = {Target(i.host, number) for i in record.status.instances.values() for number in i.ports.values()}
-    here = _target((reached or record.status.addresses)[dashboard])
+    here = target if reached is None else _target(reached.get(dashboard, ""))
     if target not in listening or not _is_loopback(here.host):
         raise NotYours(
             f"The dashboard of {record.name!r} is not opened",

@@ -68,12 +68,15 @@ class Site:
         A folder with the files that `Service.secrets` made, as the instance (or the link) sees it.
     listen
         The address that instances listen on, where it is not the host of their endpoint: that leads to them, and is not their own.
+    inner
+        The endpoints as instances know each other by, where this is how another process reaches them.
     """
 
     cluster: str
     endpoints: Mapping[str, Endpoint]
     secrets: Path
     listen: str | None = None
+    inner: Mapping[str, Endpoint] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Instance:
         A folder of the user's data credentials.
     grace
         Seconds between the polite and the hard end.
+    any_port
+        Whether others connect to ports of it that are not in its endpoint.
     """
 
     name: str
@@ -113,6 +118,7 @@ class Instance:
     files: tuple[str, ...] = ()
     credentials: str | None = None
     grace: float = 5.0
+    any_port: bool = False
 
 
 @dataclass(frozen=True)

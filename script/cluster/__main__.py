@@ -30,6 +30,8 @@ def main() -> int:
     STATE.mkdir(parents=True, exist_ok=True)
     try:
         return VERBS[verb](*rest)
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # Whoever reads has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

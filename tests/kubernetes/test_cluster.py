@@ -156,6 +156,15 @@ def test_nothing_survives_the_first_process(cluster: Machine, first: str) -> Non
     assert cluster.left() == []
 
 
+def test_a_start_that_is_interrupted_takes_back_what_it_has_started(machine: Machine) -> None:
+    machine("down")
+    starting = machine.start()
+    blocking_until(lambda: machine.processes("kube-apiserver"), within=60)
+    starting.send_signal(signal.SIGINT)
+    assert starting.wait(timeout=60) == 130
+    assert machine.left() == []
+
+
 def test_a_start_that_is_killed_half_way_leaves_nothing_that_down_does_not_end(machine: Machine) -> None:
     machine("down")
     starting = machine.start()

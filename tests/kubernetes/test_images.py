@@ -1,5 +1,6 @@
 """What stands in the images, as pods of them tell."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ from tests.place import ROOT
 
 # Run in a pod: what it is, as JSON.
 TELL = """
-import importlib.metadata, json, os, pathlib, shutil, site, sys
+import hashlib, importlib.metadata, json, os, pathlib, shutil, site, sys
 print(json.dumps({
     "uid": os.getuid(),
     "first": pathlib.Path("/proc/1/comm").read_text().strip(),
@@ -29,6 +30,8 @@ print(json.dumps({
     "python": ".".join(map(str, sys.version_info[:2])),
     "packages": {one.name: one.version for one in importlib.metadata.distributions()},
     "java": bool(shutil.which("java")),
+    "code": {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in pathlib.Path(site.getsitepackages()[0]).glob("jupyter_dodas") for path in folder.rglob("*.py")},
 }))
 """
 IMAGES = ("base", "worker", "controller", "notebook")
@@ -83,6 +86,13 @@ def test_every_package_has_the_version_of_the_constraints(told: Mapping[str, Any
     unpinned = others.keys() - pins.keys()
     assert unpinned <= {"jupyter-dodas", "pip"}
     assert {one: version for one, version in others.items() if one not in unpinned and version != pins[one]} == {}
+
+
+@pytest.mark.parametrize("name", ["worker", "controller", "notebook"])
+def test_the_package_is_that_of_the_checkout(told: Mapping[str, Any], name: str) -> None:
+    package = ROOT / "jupyter_dodas"
+    here = {path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in package.rglob("*.py")}
+    assert told[name]["code"] == here
 
 
 def constraints() -> list[str]:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.errors import DodasError
@@ -99,7 +100,7 @@ async def _serve(
     try:
         while runs(pod):
             try:
-                async with api.websocket(f"pods/{pod}/portforward", ports=port) as socket:
+                async with api.websocket(f"pods/{quote(pod, safe='')}/portforward", ports=port) as socket:
                     if await _carry(socket, reader, writer):
                         return
             except DodasError as error:

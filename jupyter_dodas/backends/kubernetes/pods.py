@@ -108,7 +108,7 @@ def service(instance: Instance, record: Object) -> Object:
         "publishNotReadyAddresses": True,
         "ports": [{"name": port, "port": number, "targetPort": number} for port, number in instance.endpoint.ports.items()],
     }
-    if instance.group is not None:
+    if instance.group is not None or instance.any_port:
         spec["clusterIP"] = "None"  # peers of a worker reach ports of it that nobody has named
     return {
         "apiVersion": "v1",

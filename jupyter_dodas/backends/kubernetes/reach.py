@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jupyter_dodas.backends.base import Connection
 from jupyter_dodas.backends.kubernetes.api import Api
@@ -38,20 +39,21 @@ class Reach:
     async def site(self, site: Site) -> Site:
         """Return a site as it is seen from here."""
         endpoints = {name: await self._endpoint(endpoint) for name, endpoint in site.endpoints.items()}
-        return Site(site.cluster, endpoints, await self._secrets(site.cluster))
+        return Site(site.cluster, endpoints, await self._secrets(site.cluster), site.listen, site.endpoints)
 
     async def connection(self, record: Record) -> Connection:
-        """Return addresses and secrets of a cluster as they are seen from here."""
-        addresses = dict(record.status.addresses)
-        for instance in record.status.instances.values():
-            there = Endpoint(instance.host, instance.ports)
-            if not any(f"//{there.host}:" in address for address in addresses.values()):
-                continue
-            here = await self._endpoint(there)
-            for name, address in addresses.items():
-                for port in there.ports:
-                    if f"//{there[port]}" in address:
-                        addresses[name] = address.replace(there[port], here[port], 1)
+        """Return addresses and secrets of a cluster as they are seen from here. One that leads to no instance is left out."""
+        there = {
+            (i.host, number): Endpoint(i.host, {"": number})
+            for i in record.status.instances.values()
+            for number in i.ports.values()
+        }
+        addresses = {}
+        for name, address in record.status.addresses.items():
+            parts = urlsplit(address)
+            endpoint = there.get((parts.hostname or "", parts.port or 0))
+            if endpoint is not None:
+                addresses[name] = parts._replace(netloc=(await self._endpoint(endpoint))[""]).geturl()
         return Connection(addresses, await self._secrets(record.name))
 
     async def _endpoint(self, there: Endpoint) -> Endpoint:

@@ -55,7 +55,8 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     for role in (master, worker, connect):
         role.add_argument("--name", required=True, help="Name of the instance.")
         role.add_argument("--cluster", required=True, help="Identifier of the cluster.")
-        role.add_argument("--host", required=True, help="Address to listen on.")
+        role.add_argument("--host", required=True, help="Address that others reach it at.")
+        role.add_argument("--listen", help="Address to listen on; by default the one that others reach it at.")
         role.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
     for role in (master, worker):
         role.add_argument("--rpc", type=int, required=True, help="Port of the service itself.")
@@ -118,7 +119,7 @@ async def _answers(address: str, ended: asyncio.Event) -> bool:
 async def _beside(arguments: Namespace, java: Java, spark: Spark, process: asyncio.subprocess.Process) -> None:
     """Do what is to be done beside Java."""
     if arguments.role == "worker":
-        await Control(arguments.name, process, arguments.secrets).serve(arguments.host, arguments.control)
+        await Control(arguments.name, process, arguments.secrets).serve(arguments.listen or arguments.host, arguments.control)
     elif arguments.role == "master" and archive.find(java, spark) is None:
         await archive.make_in_background()
 
@@ -155,8 +156,8 @@ def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> li
         _EXECUTOR_JAVA: executor_options(found, settings.get(_EXECUTOR_JAVA, "")),
         "spark.eventLog.dir": folders.history().as_uri(),
         "spark.driver.host": arguments.host,
-        "spark.driver.bindAddress": arguments.host,
-        "spark.connect.grpc.binding.address": arguments.host,
+        "spark.driver.bindAddress": arguments.listen or arguments.host,
+        "spark.connect.grpc.binding.address": arguments.listen or arguments.host,
         "spark.connect.grpc.binding.port": str(arguments.grpc),
     }
     return command(
@@ -176,7 +177,7 @@ def _defined(settings: dict[str, str]) -> list[str]:
 
 def _environment(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> dict[str, str]:
     own = {"SPARK_LOCAL_DIRS": str(folder), "PYSPARK_PYTHON": sys.executable}
-    return {**environment(java, spark, arguments.host, os.environ), **own}
+    return {**environment(java, spark, arguments.listen or arguments.host, os.environ), **own}
 
 
 if __name__ == "__main__":

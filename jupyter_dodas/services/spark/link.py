@@ -123,7 +123,7 @@ class SparkLink:
 
 
 def _addresses(site: Site) -> Mapping[str, tuple[str, int]]:
-    return {name: (e.host, e.ports["rpc"]) for name, e in site.endpoints.items() if name not in _NAMED}
+    return {name: (e.host, e.ports["rpc"]) for name, e in (site.inner or site.endpoints).items() if name not in _NAMED}
 
 
 def _alive(site: Site, master: Master) -> Collection[str]:

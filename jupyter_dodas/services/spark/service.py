@@ -50,6 +50,7 @@ class SparkService(Service):
             *("python", "-m", _DAEMON, role.name),
             *(f"--name={name}", f"--cluster={spec.uid}", f"--host={endpoint.host}", f"--secrets={site.secrets}"),
             *(f"--{port}={endpoint.ports[port]}" for port in role.ports),
+            *([f"--listen={site.listen}"] if site.listen else []),
         )
         match role.name:
             case "master":
@@ -72,6 +73,7 @@ class SparkService(Service):
             group=name.rpartition("-")[0] if role.scaled else None,
             command=command,
             endpoint=endpoint,
+            any_port=role.name != "master",  # of executors and drivers
             cores=cores,
             memory=memory,
             gpus=group.gpus if role.scaled else 0,

@@ -17,6 +17,14 @@ def test_a_dashboard_of_the_cluster(record: Make) -> None:
     assert dashboards(record()) == {"dashboard": "clusters/higgs/ui/dashboard/"}
 
 
+def test_a_dashboard_that_is_reached_elsewhere(record: Make) -> None:
+    made = record()
+    assert target_of(made, "dashboard", {"dashboard": "http://127.0.0.1:40001"}) == Target("127.0.0.1", 40001)
+    for reached in ({}, {"dashboard": "http://evil.example:8787"}):
+        with pytest.raises(NotYours):
+            target_of(made, "dashboard", reached)
+
+
 @pytest.mark.parametrize("name", ["scheduler", "other", "", "127.0.0.1:22", "http://127.0.0.1:22/"])
 def test_what_is_no_dashboard(record: Make, name: str) -> None:
     with pytest.raises(NotSupported) as caught:

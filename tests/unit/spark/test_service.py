@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +57,17 @@ def test_a_connect_server_is_a_role_of_its_own() -> None:
     assert [role.name for role in SparkService().roles(SparkOptions())] == ["master", "worker"]
     command = describe("connect", connect=True, packages=["a:b:1"], configuration={"spark.x": "y"}).command
     assert {"--package=a:b:1", "--setting=spark.x=y"} <= set(command)
+
+
+def test_where_names_lead_to_instances_they_listen_on_an_address_of_their_own() -> None:
+    site = Site("higgs", {"worker-1": Endpoint("higgs-worker-1", {"rpc": 1, "web": 2, "control": 3})}, Path("/secrets"), "0.0.0.0")
+    site = replace(site, endpoints={**site.endpoints, "master": Endpoint("higgs-master", {"rpc": 4, "web": 5})})
+    role = next(role for role in SparkService().roles(SparkOptions()) if role.name == "worker")
+    spec = a_spec(kind="spark", options=SparkOptions().model_dump(mode="json"))
+    worker = SparkService().instance("worker-1", role, SparkOptions(), spec, site)
+    assert {"--host=higgs-worker-1", "--listen=0.0.0.0", "--master=higgs-master:4"} <= set(worker.command)
+    assert worker.any_port
+    assert not [word for word in describe("worker-1").command if word.startswith("--listen")]
 
 
 def test_clients_are_told_a_name_that_they_send_tokens_to() -> None:

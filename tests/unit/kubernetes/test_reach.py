@@ -1,0 +1,61 @@
+"""Where the addresses of a record lead from here."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_dodas.backends.kubernetes.reach import Reach
+from jupyter_dodas.spec import ClusterStatus, InstanceStatus, Record
+from jupyter_dodas.testing.memory import MemoryStore
+from jupyter_dodas.testing.stores import a_spec
+
+pytestmark = pytest.mark.anyio
+
+
+class Inside:
+    """A pod of the namespace `own`, whose clusters are in the namespace `there`."""
+
+    inside = True
+
+    def __init__(self, own: str, there: str) -> None:
+        self.own_namespace, self.namespace = own, there
+
+
+def record(**addresses: str) -> Record:
+    spec = a_spec()
+    scheduler = InstanceStatus(role="scheduler", since=time.time(), host="higgs-scheduler", ports={"comm": 18000, "ui": 18001})
+    return Record(spec=spec, status=ClusterStatus(uid=spec.uid, instances={"scheduler": scheduler}, addresses=addresses))
+
+
+@pytest.mark.parametrize(("there", "host"), [("a", "higgs-scheduler"), ("b", "higgs-scheduler.b")])
+async def test_inside_names_are_enough(there: str, host: str) -> None:
+    api: Any = Inside("a", there)
+    store: Any = MemoryStore()
+    found = await Reach(api, store).connection(record(scheduler="tls://higgs-scheduler:18000", ui="http://higgs-scheduler:18001/x"))
+    assert found.addresses == {"scheduler": f"tls://{host}:18000", "ui": f"http://{host}:18001/x"}
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:22", "http://higgs-scheduler:1800", "http://higgs-scheduler", "http://w:18000"]
+)
+async def test_what_leads_to_no_instance_is_left_out(address: str) -> None:
+    api: Any = Inside("a", "a")
+    store: Any = MemoryStore()
+    assert (await Reach(api, store).connection(record(dashboard=address))).addresses == {}
+
+
+async def test_secrets_are_for_their_owner_alone() -> None:
+    api: Any = Inside("a", "a")
+    store: Any = MemoryStore()
+    made = record()
+    await store.create(made.spec)
+    await store.keep_secrets("higgs", {"key": b"x"})
+    reach = Reach(api, store)
+    folder = (await reach.connection(made)).secrets
+    assert (folder / "key").read_bytes() == b"x"
+    assert [path.stat().st_mode & 0o077 for path in (folder, folder / "key", folder.parent)] == [0, 0, 0]
+    parent: Path = folder.parent
+    del reach
+    assert not parent.exists()
