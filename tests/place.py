@@ -159,7 +159,7 @@ class Place:
             env={**os.environ, **self.variables},
             check=True,
         )
-        blocking_until((self.runtime / "keeper.sock").exists, within=10)
+        blocking_until(lambda: _listens(self.runtime / "keeper.sock"), within=10)
 
     # -- what is written -----------------------------------------------------------------------------------------------
 
@@ -203,11 +203,7 @@ class Place:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     held.append(lock.name)
-        for path in self.runtime.glob("*.sock"):
-            with socket.socket(socket.AF_UNIX) as caller:
-                if caller.connect_ex(str(path)) == 0:
-                    held.append(path.name)
-        return held
+        return [*held, *(path.name for path in self.runtime.glob("*.sock") if _listens(path))]
 
     def close(self) -> None:
         """End what a test left running, see that everything ends, and remove the folders."""
@@ -249,6 +245,12 @@ def _ours(command: str) -> bool:
 def _keeps(command: str) -> bool:
     own = "keeper.main(" in command or "-m jupyter_dodas.backends.local.keeper" in command
     return own and command.startswith("python")  # guards have its command line, but a name of their own
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there: a socket has a file a moment before."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(str(path)) == 0
 
 
 def _started(pid: int) -> int | None:
