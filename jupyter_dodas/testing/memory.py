@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.errors import AlreadyExists, NotFound, StaleGeneration
 from jupyter_dodas.services.base import Endpoint, Instance, Site
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
@@ -21,35 +22,6 @@ __all__ = ["KILLED", "Act", "MemoryRunner", "MemoryStore"]
 KILLED: Final = Running(InstanceState.ENDED, "killed by SIGKILL")
 
 _FIRST_PORT: Final = 20_000
-
-
-class _Hints:
-    """Tells watchers a name."""
-
-    def __init__(self) -> None:
-        self._queues: dict[asyncio.Queue[str], object] = {}
-
-    def tell(self, name: str, teller: object = None) -> None:
-        """Tell everybody but the teller, who knows."""
-        for queue, watcher in self._queues.items():
-            if teller is None or watcher is not teller:
-                queue.put_nowait(name)
-
-    @asynccontextmanager
-    async def watch(self, watcher: object = None) -> AsyncGenerator[AsyncIterator[str], None]:
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._queues[queue] = watcher
-
-        async def names() -> AsyncGenerator[str, None]:
-            while True:
-                yield await queue.get()
-
-        heard = names()
-        try:
-            yield heard
-        finally:
-            del self._queues[queue]
-            await heard.aclose()
 
 
 @dataclass
@@ -70,7 +42,7 @@ class _Place:
 
     kept: dict[str, _Kept] = field(default_factory=dict)
     receipts: list[str] = field(default_factory=list)
-    hints: _Hints = field(default_factory=_Hints)
+    hints: Hints = field(default_factory=Hints)
 
 
 class MemoryStore:
@@ -204,7 +176,7 @@ class MemoryRunner:
         self._running: dict[tuple[str, str], Running] = {}
         self._logs: dict[tuple[str, str], str] = {}
         self._ports = itertools.count(_FIRST_PORT)
-        self._hints = _Hints()
+        self._hints = Hints()
 
     @property
     def epoch(self) -> str:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.backends.kubernetes import parcel, wrapper
 from jupyter_dodas.backends.kubernetes.api import Api, Object
 from jupyter_dodas.backends.kubernetes.informer import Informer
@@ -33,6 +34,9 @@ _Key = tuple[str, str]
 
 _HANGING: Final = 10.0
 """Seconds after its grace, after which a node that does not end a pod is not waited for."""
+
+_LAST_WORDS: Final = 5.0
+"""Seconds in which a log must have come to its end."""
 
 _STOPPING: Final = '"intent":"stop"'
 
@@ -58,7 +62,7 @@ class KubernetesRunner:
         self._last_words: dict[_Key, asyncio.Task[str]] = {}
         # What was made for instances, by the uid of the record.
         self._made: set[tuple[str, str]] = set()
-        self._queues: set[asyncio.Queue[str]] = set()
+        self._hints = Hints()
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[None, None]:
@@ -120,7 +124,7 @@ class KubernetesRunner:
             if self._refused.get(key) != problem:
                 _log.warning("%s/%s: %s", *key, answer.message, extra={"cluster": instance.cluster})
                 self._refused[key] = problem
-                self._tell(instance.cluster)
+                self._hints.tell(instance.cluster)
 
     async def _send_along(self, instance: Instance, record: Object) -> None:
         """Send files and credentials that lie here and were not sent with the launch."""
@@ -222,7 +226,7 @@ class KubernetesRunner:
 
     async def _delete(self, cluster: str, name: str, grace: int | None = None) -> None:
         if self._refused.pop((cluster, name), None) is not None:
-            self._tell(cluster)
+            self._hints.tell(cluster)
         pod = self._pod(cluster, name)
         if pod is None or running(pod).state is InstanceState.ENDED:
             return
@@ -279,37 +283,23 @@ class KubernetesRunner:
         said = ""
         if reading is not None:
             with contextlib.suppress(TimeoutError):
-                said = await asyncio.wait_for(reading, 5.0)
+                async with asyncio.timeout(_LAST_WORDS):
+                    said = await reading
         elif pod is not None:
             said = await self._said(pod)
         await self._logs.keep(record, name, said)
 
     # -- hear ----------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """See `Runner.watch`."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._queues.add(queue)
-
-        async def names() -> AsyncGenerator[str, None]:
-            while True:
-                yield await queue.get()
-
-        try:
-            yield names()
-        finally:
-            self._queues.discard(queue)
-
-    def _tell(self, cluster: str) -> None:
-        for queue in self._queues:
-            queue.put_nowait(cluster)
+        return self._hints.watch()
 
     def _changed(self, pod: Object, gone: bool) -> None:
         if gone:
             self._complaints.pop(pod["metadata"]["uid"], None)
             self._ended[name_of(pod), name_of(pod, INSTANCE)] = name_of(pod, UID), running(pod, gone=True)
-        self._tell(name_of(pod))
+        self._hints.tell(name_of(pod))
 
     def _warned(self, event: Object, gone: bool) -> None:
         about = event.get("involvedObject", {})
@@ -317,7 +307,7 @@ class KubernetesRunner:
         if gone or event.get("reason") not in WARNINGS or pod is None or pod["metadata"]["uid"] != about.get("uid"):
             return
         self._complaints[pod["metadata"]["uid"]] = (event["reason"], event.get("message", ""))
-        self._tell(name_of(pod))
+        self._hints.tell(name_of(pod))
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Runner.logs`."""

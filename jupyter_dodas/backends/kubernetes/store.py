@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
+from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.backends.kubernetes import parcel
 from jupyter_dodas.backends.kubernetes.api import Answer, Api, Object
 from jupyter_dodas.backends.kubernetes.informer import Informer
@@ -71,7 +72,7 @@ class KubernetesStore:
         self._api, self._tick = api, tick
         select = {"labelSelector": f"{MANAGED}={OURS},{PART} in ({_RECORD},{_STATUS})"}
         self._informer = Informer(api, "configmaps", select, self._changed)
-        self._queues: set[asyncio.Queue[str]] = set()
+        self._hints = Hints()
         # What has been read or written, by uid; secrets never change.
         self._secrets: dict[str, Mapping[str, bytes]] = {}
 
@@ -249,31 +250,27 @@ class KubernetesStore:
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
         """See `Store.watch`."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-
-        async def names() -> AsyncGenerator[str, None]:
-            while True:
-                try:
-                    async with asyncio.timeout(self._tick):
-                        name = await queue.get()
-                except TimeoutError:
-                    name = ""
-                if self._informer.error is not None and not self._informer.error.retryable:
-                    raise self._informer.error
-                yield name
-
         async with self._informer.running():
-            self._queues.add(queue)
-            heard = names()
+            with self._hints.queue() as queue:
+                heard = self._names_heard(queue)
+                try:
+                    yield heard
+                finally:
+                    await heard.aclose()
+
+    async def _names_heard(self, queue: asyncio.Queue[str]) -> AsyncGenerator[str, None]:
+        while True:
             try:
-                yield heard
-            finally:
-                self._queues.discard(queue)
-                await heard.aclose()
+                async with asyncio.timeout(self._tick):
+                    name = await queue.get()
+            except TimeoutError:
+                name = ""
+            if self._informer.error is not None and not self._informer.error.retryable:
+                raise self._informer.error
+            yield name
 
     def _changed(self, thing: Object, _gone: bool) -> None:
-        for queue in self._queues:
-            queue.put_nowait(name_of(thing))
+        self._hints.tell(name_of(thing))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,11 @@ import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
+
+from jupyter_dodas.backends.hints import Hints
 
 __all__ = ["EVERYTHING", "Bus", "BusClient", "BusServer"]
 
@@ -100,7 +102,7 @@ class BusServer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._listeners: set[asyncio.StreamWriter] = set()
-        self._queues: set[asyncio.Queue[str]] = set()
+        self._hints = Hints()
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:
@@ -133,8 +135,7 @@ class BusServer:
                     self._listeners.add(writer)
                     writer.write(b"\n")
                     continue
-                for queue in self._queues:
-                    queue.put_nowait(name)
+                self._hints.tell(name)
                 self._send(name, leave_out=writer)
         except (ConnectionError, ValueError):
             pass
@@ -156,20 +157,9 @@ class BusServer:
             else:
                 writer.write(f"{name}\n".encode())
 
-    @asynccontextmanager
-    async def subscribe(self) -> AsyncGenerator[AsyncIterator[str], None]:
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Hear what clients publish."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._queues.add(queue)
-
-        async def names() -> AsyncGenerator[str, None]:
-            while True:
-                yield await queue.get()
-
-        try:
-            yield names()
-        finally:
-            self._queues.discard(queue)
+        return self._hints.watch()
 
 
 def _peer_uid(peer: socket.socket) -> int:

@@ -10,11 +10,12 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.backends.local import surroundings
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.errors import ControllerUnreachable
@@ -34,7 +35,7 @@ class LocalRunner:
         self._namespaces = False
         self._ids = itertools.count()
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._ended: set[asyncio.Queue[str]] = set()
+        self._hints = Hints()
         self._writer: asyncio.StreamWriter | None = None
         self._lost = False
         # Ports given out that nobody may listen on yet.
@@ -60,8 +61,7 @@ class LocalRunner:
             while line := await reader.readline():
                 message = json.loads(line)
                 if "ended" in message:
-                    for queue in self._ended:
-                        queue.put_nowait(_cluster_of(message["ended"]))
+                    self._hints.tell(_cluster_of(message["ended"]))
                 elif (reply := self._replies.pop(message["id"], None)) is not None and not reply.done():
                     reply.set_result(message)
         except ConnectionError:
@@ -194,20 +194,9 @@ class LocalRunner:
         with contextlib.suppress(ControllerUnreachable):
             await self._ask(do="quit")
 
-    @asynccontextmanager
-    async def watch(self) -> AsyncGenerator[AsyncIterator[str], None]:
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """See `Runner.watch`."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._ended.add(queue)
-
-        async def names() -> AsyncGenerator[str, None]:
-            while True:
-                yield await queue.get()
-
-        try:
-            yield names()
-        finally:
-            self._ended.discard(queue)
+        return self._hints.watch()
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Runner.logs`."""
