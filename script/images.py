@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from install import SAME, pip_configuration
+from install import SAME, pip_configuration, variables_for_uv
 
 __all__ = ["variables"]
 
@@ -29,19 +29,13 @@ def main() -> int:
 
 def variables(configuration: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for pip and uv that mean the same in a container."""
-    found = {}
-    for option, variable, separator in SAME:
-        values = configuration.get(option, "").split()
-        if option == "find-links":
-            values = [value for value in values if urlsplit(value).scheme]
-        elif option == "cert" and values:
-            values = [AUTHORITIES]
-        if values:
-            found[f"PIP_{option.upper().replace('-', '_')}"] = " ".join(values)
-            found[variable] = separator.join(values)
-    if "UV_INDEX" in found:
-        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    return found
+    found = {option: configuration[option] for option, _, _ in SAME if configuration.get(option)}
+    if "cert" in found:
+        found["cert"] = AUTHORITIES
+    if "find-links" in found:
+        found["find-links"] = " ".join(value for value in found["find-links"].split() if urlsplit(value).scheme)
+    pip = {f"PIP_{option.upper().replace('-', '_')}": " ".join(value.split()) for option, value in found.items() if value}
+    return {**pip, **variables_for_uv(found)}
 
 
 if __name__ == "__main__":

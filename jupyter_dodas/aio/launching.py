@@ -72,10 +72,7 @@ async def launch(
     try:
         await place.wake(cluster.name)
         if wait:
-            warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm, valid) if warm else None
-            await cluster.wait(timeout=timeout, follower=follower)
-            if warming is not None:
-                await warming
+            await _see_up(cluster, valid if warm else None, timeout, follower)
     except (LaunchFailed, ClusterFailed):
         raise
     except BaseException:
@@ -86,6 +83,14 @@ async def launch(
             await _remove_half_made(cluster)
         raise
     return cluster
+
+
+async def _see_up(cluster: Cluster, warm: Options | None, timeout: float, follower: Follower | None) -> None:
+    """Wait until it is ready; meanwhile import what its client needs, unless nobody is to."""
+    warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm, warm) if warm is not None else None
+    await cluster.wait(timeout=timeout, follower=follower)
+    if warming is not None:
+        await warming
 
 
 async def _remove_half_made(cluster: Cluster) -> None:

@@ -16,9 +16,10 @@ from jupyter_dodas.backends.kubernetes.lease import Lease, here
 from jupyter_dodas.backends.kubernetes.logs import Logs
 from jupyter_dodas.backends.kubernetes.reach import Reach
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
-from jupyter_dodas.backends.kubernetes.tenure import lock_file, lock_is_free
+from jupyter_dodas.backends.kubernetes.tenure import lock_file
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.surroundings import inherited
+from jupyter_dodas.backends.locks import is_held
 from jupyter_dodas.errors import ControllerUnreachable, InvalidOption
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
@@ -74,7 +75,7 @@ class KubernetesBackend:
         """See `Backend.wake`. A controller hears of records by itself; it must only be there."""
         lock = lock_file(self._settings, self._api)
         now = time.monotonic()
-        if now < self._led_until or now - self._started < _START or not lock_is_free(lock):
+        if now < self._led_until or now - self._started < _START or is_held(lock):
             return
         held = await Lease(self._api).holder()
         if held is not None and held[0] and not held[0].startswith(here()):

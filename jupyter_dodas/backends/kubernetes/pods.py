@@ -3,7 +3,7 @@
 import json
 import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -45,37 +45,12 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
         The part of a worker's cores that is kept free for it.
     """
     uid = name_of(record, UID)
-    name = pod_name(instance.cluster, instance.name)
-    mounts = [_mount("work", wrapper.WORK), _mount("secrets", wrapper.SECRETS, read_only=True)]
-    volumes: list[Object] = [
-        {"name": "work", "emptyDir": {}},
-        _secret("secrets", part_of(instance.cluster, uid, "secrets"), optional=True),
-    ]
-    for part, wanted, path in (
-        (parcel.FILES, instance.files, wrapper.FILES),
-        (parcel.CREDENTIALS, instance.credentials, wrapper.CREDENTIALS),
-    ):
-        if wanted:
-            volumes.append(_secret(part, part_of(instance.cluster, uid, part)))
-            mounts.append(_mount(part, path, read_only=True))
-    container: Object = {
-        "name": CONTAINER,
-        "image": instance.image or image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": [_literally(word) for word in (*_WRAPPER, *instance.command)],
-        "workingDir": wrapper.WORK,
-        "env": _environment(instance),
-        "resources": _resources(instance, reserve),
-        "volumeMounts": mounts,
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    if instance.endpoint is not None and instance.endpoint.ports:
-        container["ports"] = [{"name": port, "containerPort": number} for port, number in instance.endpoint.ports.items()]
+    volumes, mounts = _volumes(instance, uid)
     pod: Object = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": name,
+            "name": pod_name(instance.cluster, instance.name),
             "labels": labels(instance.cluster, uid, "pod", **{INSTANCE: instance.name, "jupyter-dodas/role": instance.role}),
             **owned_by(record),
         },
@@ -91,11 +66,45 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
                 "fsGroup": _USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [container],
+            "containers": [_container(instance, image, mounts, reserve)],
             "volumes": volumes,
         },
     }
     return patch.apply(pod)
+
+
+def _volumes(instance: Instance, uid: str) -> tuple[list[Object], list[Object]]:
+    """Return what is laid beside an instance, and where."""
+    mounts = [_mount("work", wrapper.WORK), _mount("secrets", wrapper.SECRETS, read_only=True)]
+    volumes: list[Object] = [
+        {"name": "work", "emptyDir": {}},
+        _secret("secrets", part_of(instance.cluster, uid, "secrets"), optional=True),
+    ]
+    for part, wanted, path in (
+        (parcel.FILES, instance.files, wrapper.FILES),
+        (parcel.CREDENTIALS, instance.credentials, wrapper.CREDENTIALS),
+    ):
+        if wanted:
+            volumes.append(_secret(part, part_of(instance.cluster, uid, part)))
+            mounts.append(_mount(part, path, read_only=True))
+    return volumes, mounts
+
+
+def _container(instance: Instance, image: str, mounts: Sequence[Object], reserve: float) -> Object:
+    container: Object = {
+        "name": CONTAINER,
+        "image": instance.image or image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": [_literally(word) for word in (*_WRAPPER, *instance.command)],
+        "workingDir": wrapper.WORK,
+        "env": _environment(instance),
+        "resources": _resources(instance, reserve),
+        "volumeMounts": list(mounts),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    if instance.endpoint is not None and instance.endpoint.ports:
+        container["ports"] = [{"name": port, "containerPort": number} for port, number in instance.endpoint.ports.items()]
+    return container
 
 
 def service(instance: Instance, record: Object) -> Object:

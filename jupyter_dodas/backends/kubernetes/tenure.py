@@ -16,7 +16,7 @@ from jupyter_dodas.backends.kubernetes.store import KubernetesStore
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Phase
 
-__all__ = ["KubernetesTenure", "lock_file", "lock_is_free", "tenure"]
+__all__ = ["KubernetesTenure", "lock_file", "tenure"]
 
 _log = logging.getLogger(__name__)
 
@@ -74,18 +74,6 @@ def lock_file(settings: Settings, api: Api) -> Path:
     """Return the file that the controller of a namespace locks on this machine."""
     which = hashlib.sha256(f"{api.server}/{api.namespace}".encode()).hexdigest()[:12]
     return settings.runtime_folder() / f"kubernetes-{which}.lock"
-
-
-def lock_is_free(path: Path) -> bool:
-    """Whether no controller of this machine holds it."""
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _lock(path: Path) -> IO[str] | None:

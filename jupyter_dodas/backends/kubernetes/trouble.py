@@ -1,7 +1,6 @@
 """Why a pod does not run, in words: what Kubernetes says of it, turned into what happened, why, and what to do. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Final
 
 from jupyter_dodas.backends.kubernetes.api import Object
@@ -25,6 +24,37 @@ _SCHEDULING: Final[tuple[tuple[str, str], ...]] = (
     (r"Insufficient", "Ask for fewer or smaller workers, or wait until others end: it starts by itself."),
 )
 """Remedies, by what the scheduler says. The first that fits."""
+
+
+_REFUSALS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    (
+        r"exceeded quota|failed quota",
+        "quota",
+        "{name} waits for room in the quota of the namespace {namespace}",
+        "It starts by itself once others end. Stop what you do not need, or ask your administrator for more.",
+    ),
+    (
+        r"being terminated",
+        "namespace-ends",
+        "{name} cannot start: the namespace {namespace} is being deleted",
+        "Everything in it ends. Use another namespace.",
+    ),
+    (
+        r"(maximum|minimum) .* usage per|LimitRange",
+        "limited",
+        "{name} is larger or smaller than the namespace {namespace} allows",
+        "Ask for workers of another size.",
+    ),
+    (
+        r"PodSecurity|admission webhook|denied",
+        "policy",
+        "A policy of the namespace {namespace} does not let {name} in",
+        "Take out of kubernetes_pod what the cause names, or ask your administrator.",
+    ),
+)
+"""By what the API server says: a code, what happened, and what to do. The first that fits."""
+
+_QUOTA: Final = re.compile(r".*exceeded quota: (?P<quota>[^,]+), (?P<what>.*)")
 
 
 def trouble(pod: Object, complaint: tuple[str, str] | None = None) -> Problem | None:
@@ -93,58 +123,13 @@ def _complaint(name: str, reason: str, message: str) -> Problem:
 
 def refusal(name: str, namespace: str, status: int, message: str) -> Problem:
     """Say why the API server does not take a pod."""
-    for pattern, make in _REFUSALS.items():
+    for pattern, code, what, remedy in _REFUSALS:
         if re.search(pattern, message):
-            return make(name, namespace, message)
+            cause = _QUOTA.sub(r"Quota \g<quota>: \g<what>.", message)
+            return Problem(code=code, message=what.format(name=name, namespace=namespace), cause=cause, remedy=remedy)
     return Problem(
         code="refused",
         message=f"The Kubernetes cluster does not take {name}",
         cause=f"{status}: {message}",
         remedy="See that names and sizes in the options and in kubernetes_pod are such that Kubernetes takes them.",
     )
-
-
-def _quota(name: str, namespace: str, message: str) -> Problem:
-    used = re.search(r"exceeded quota: (?P<quota>[^,]+), (?P<what>.*)", message)
-    return Problem(
-        code="quota",
-        message=f"{name} waits for room in the quota of the namespace {namespace}",
-        cause=f"Quota {used['quota']}: {used['what']}." if used else message,
-        remedy="It starts by itself once others end. Stop what you do not need, or ask your administrator for more.",
-    )
-
-
-def _range(name: str, namespace: str, message: str) -> Problem:
-    return Problem(
-        code="limited",
-        message=f"{name} is larger or smaller than the namespace {namespace} allows",
-        cause=message,
-        remedy="Ask for workers of another size.",
-    )
-
-
-def _policy(name: str, namespace: str, message: str) -> Problem:
-    return Problem(
-        code="policy",
-        message=f"A policy of the namespace {namespace} does not let {name} in",
-        cause=message,
-        remedy="Take out of kubernetes_pod what the cause names, or ask your administrator.",
-    )
-
-
-def _ending(name: str, namespace: str, message: str) -> Problem:
-    return Problem(
-        code="namespace-ends",
-        message=f"{name} cannot start: the namespace {namespace} is being deleted",
-        cause=message,
-        remedy="Everything in it ends. Use another namespace.",
-    )
-
-
-_REFUSALS: Final[Mapping[str, Callable[[str, str, str], Problem]]] = {
-    r"exceeded quota|failed quota": _quota,
-    r"being terminated": _ending,
-    r"(maximum|minimum) .* usage per|LimitRange": _range,
-    r"PodSecurity|admission webhook|denied": _policy,
-}
-"""By what the API server says."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from jupyter_dodas.backends.locks import is_held
 from jupyter_dodas.errors import NotYours, StateNotWritable, StoreFull
 from jupyter_dodas.settings import Settings
 
@@ -109,14 +110,7 @@ class Layout:
 
     def keeper_runs(self) -> bool:
         """Whether a keeper holds its lock, which it does for as long as it lives."""
-        try:
-            with (self.runtime / "keeper.lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return is_held(self.runtime / "keeper.lock")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -90,7 +90,8 @@ async def _serve(arguments: Namespace) -> int:
         logger.info("The worker was told to end")
         if worker.status in (Status.running, Status.paused):  # its data goes to others, if there are any and it is done quickly
             with suppress(OSError):
-                await asyncio.wait_for(worker.close_gracefully(reason="end"), LINGER)
+                async with asyncio.timeout(LINGER):
+                    await worker.close_gracefully(reason="end")
     except TimeoutError:
         logger.error("No scheduler answers at %s", arguments.scheduler)  # noqa: TRY400 - where it waited tells nothing
         return 1

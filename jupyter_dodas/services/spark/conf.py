@@ -46,8 +46,8 @@ def check_asked(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]
             raise PydanticCustomError(
                 "secret", f"{name} looks like a secret, and records are no place for one; give it to session()"
             )
-    if why := _wrong(settings, workers):
-        raise PydanticCustomError("configuration", why)
+    if wrong := _wrong(settings, workers):
+        raise PydanticCustomError("configuration", "; ".join(filter(None, wrong)))
 
 
 def check_given(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]) -> None:
@@ -57,9 +57,9 @@ def check_given(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]
     ------
     InvalidOption
     """
-    if why := _wrong(settings, workers):
-        cause, _, remedy = why.partition("; ")
-        raise InvalidOption("The session cannot have these settings", cause=_sentence(cause), remedy=_sentence(remedy or _CORRECT))
+    if wrong := _wrong(settings, workers):
+        why, remedy = wrong
+        raise InvalidOption("The session cannot have these settings", cause=_sentence(why), remedy=_sentence(remedy or _CORRECT))
 
 
 def _sentence(words: str) -> str:
@@ -67,27 +67,27 @@ def _sentence(words: str) -> str:
     return f"{words if words.startswith('spark.') else words[0].upper() + words[1:]}."
 
 
-def _wrong(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]) -> str:
-    """Say what is wrong with settings, as the rest of a sentence, and what to do after a semicolon; nothing if they will do."""
+def _wrong(settings: Mapping[str, str], workers: Mapping[str, GroupOptions]) -> tuple[str, str] | None:
+    """Say what is wrong with settings, and what to do if that is not to be guessed; None if they will do."""
     for name, value in settings.items():
         if not re.fullmatch(r"spark\.[^\s=]+", name):
-            return f"{name!r} is no setting of Spark: they begin with 'spark.' and have no spaces"
+            return f"{name!r} is no setting of Spark: they begin with 'spark.' and have no spaces", ""
         if "\n" in value:
-            return f"the value of {name} has more than one line"
+            return f"the value of {name} has more than one line", ""
         if _OURS.match(name):
-            return f"{name} is set by the cluster, which sees to addresses and authentication"
+            return f"{name} is set by the cluster, which sees to addresses and authentication", ""
     if (asked := settings.get(_EXECUTOR_MEMORY)) is not None:
         most = min(int(group.memory) for group in workers.values())
         wanted = size(asked)
         if wanted is None:
-            return f"{_EXECUTOR_MEMORY}={asked} is no size such as '2g'"
+            return f"{_EXECUTOR_MEMORY}={asked} is no size such as '2g'", ""
         if wanted > most:
-            return f"executors of {asked} do not fit into workers of {most // 2**20}m; launch the cluster with more memory"
+            return f"executors of {asked} do not fit into workers of {most // 2**20}m", "launch the cluster with more memory"
     if (asked := settings.get("spark.executor.cores")) is not None:
         cores = min(group.cores for group in workers.values())
         if not asked.isdecimal() or not 1 <= int(asked) <= cores:
-            return f"executors of {asked} cores do not fit into workers of {cores}; launch the cluster with more cores"
-    return ""
+            return f"executors of {asked} cores do not fit into workers of {cores}", "launch the cluster with more cores"
+    return None
 
 
 def size(text: str) -> int | None:

@@ -112,7 +112,8 @@ async def _answers(address: str, ended: asyncio.Event) -> bool:
             if probe.connect_ex((host, int(port))) == 0:
                 return True
         with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), 0.03)
+            async with asyncio.timeout(0.03):
+                await ended.wait()
     return False
 
 

@@ -75,7 +75,7 @@ class SparkCluster(aio.Cluster):
         if options.connect:
             from jupyter_dodas.services.spark import connect
 
-            # By this very name, clients send a token without TLS; an address of digits makes them insist on it.
+            # See `SparkService.addresses`: a port that is forwarded has an address of digits.
             address = connection.addresses["connect"].replace("//127.0.0.1:", "//localhost:")
             return connect.session(address, credentials.read(connection.secrets)[credentials.TOKEN], given)
         return self._classic(record, options, connection, given)
