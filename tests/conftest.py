@@ -45,8 +45,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A state root for one test. What runs there is ended with the test, and must end."""
-    for name in [name for name in os.environ if name.startswith("DODAS_")]:
-        monkeypatch.delenv(name)
+    for name in list(os.environ):
+        if name.startswith("DODAS_") and not name.startswith("DODAS_TEST_"):
+            monkeypatch.delenv(name)
     made = Place()
     for name, value in made.variables.items():
         monkeypatch.setenv(name, value)

@@ -11,16 +11,19 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
 from jupyter_dodas.testing.waiting import blocking_until
 
-__all__ = ["JupyterServer"]
+__all__ = ["HINT", "JupyterServer", "error"]
 
-ROOT = Path(__file__).resolve().parents[1]
+HINT: Final = "https://events.jupyter-dodas.org/cluster/v1"
+"""The schema of what is told of clusters over the event bus."""
+
+ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 class JupyterServer:
@@ -91,6 +94,12 @@ class JupyterServer:
         except httpx.TransportError:
             return False
 
+    def launch(self, name: str, kind: str = "toy", **options: Any) -> dict[str, Any]:
+        """Launch a cluster, and wait until it is ready."""
+        reply = self.client.post("clusters", json={"kind": kind, "name": name, "options": {"workers": 1, **options}})
+        assert reply.status_code == 202, reply.text
+        return self.until_phase(name, "ready")
+
     def events(self) -> AbstractContextManager[ClientConnection]:
         """Listen to the event bus."""
         return connect(f"{self.url.replace('http', 'ws', 1)}/api/events/subscribe", additional_headers=self.headers)
@@ -110,6 +119,18 @@ class JupyterServer:
         """Wait until there is no such cluster."""
         blocking_until(lambda: self.client.get(f"clusters/{name}").status_code, within=within, meets=lambda code: code == 404)
 
+    def ready_workers(self, name: str) -> int:
+        """Count the workers of a cluster that answer."""
+        instances = self.cluster(name)["status"]["instances"].values()
+        return sum(instance["group"] is not None and instance["condition"] == "ready" for instance in instances)
+
+    def raw(self, line: str, *headers: str) -> int:
+        """Send a request line that no client would, and return the status."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as wire:
+            head = [line, f"Host: 127.0.0.1:{self.port}", f"Authorization: token {self.token}", "Connection: close", *headers]
+            wire.sendall("\r\n".join(head).encode("latin-1") + b"\r\n\r\n")
+            return int(wire.makefile("rb").readline().split()[1])
+
     def kill(self) -> None:
         """End it as a crash does."""
         self.process.send_signal(signal.SIGKILL)
@@ -126,3 +147,13 @@ class JupyterServer:
                 self.process.kill()
                 self.process.wait()
         self._folder.cleanup()
+
+
+def error(reply: httpx.Response) -> dict[str, Any]:
+    """Return the error of a reply, which has the one shape."""
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json().keys() == {"error"}
+    found: dict[str, Any] = reply.json()["error"]
+    assert found.keys() == {"code", "message", "cause", "remedy", "retryable"}
+    return found

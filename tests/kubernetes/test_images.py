@@ -1,5 +1,6 @@
 """What stands in the images, as pods of them tell."""
 
+import functools
 import hashlib
 import json
 import os
@@ -40,17 +41,17 @@ IMAGES = ("base", "worker", "controller", "notebook")
 @pytest.fixture(scope="module")
 def told() -> Iterator[Mapping[str, Any]]:
     """What a pod of each image says, under the strictest profile."""
-    os.environ.setdefault("KUBECONFIG", kubeconfig())
+    asked = functools.partial(kubectl, "--kubeconfig", kubeconfig())
     namespace = f"images-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", namespace)
-    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    blocking_until(lambda: "default" in kubectl("-n", namespace, "get", "serviceaccounts", "-o", "name"), within=20)
+    asked("create", "namespace", namespace)
+    asked("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    blocking_until(lambda: "default" in asked("-n", namespace, "get", "serviceaccounts", "-o", "name"), within=20)
     for name in IMAGES:
-        kubectl("-n", namespace, "apply", "-f", "-", given=json.dumps(pod(name)))
+        asked("-n", namespace, "apply", "-f", "-", given=json.dumps(pod(name)))
     finished = ("-n", namespace, "get", "pods", "--field-selector=status.phase=Succeeded", "-o", "name")
     blocking_until(lambda: kubectl(*finished).split(), within=90, meets=lambda names: len(names) == len(IMAGES))
-    yield {name: json.loads(kubectl("-n", namespace, "logs", name)) for name in IMAGES}
-    kubectl("delete", "namespace", namespace, "--wait=false")
+    yield {name: json.loads(asked("-n", namespace, "logs", name)) for name in IMAGES}
+    asked("delete", "namespace", namespace, "--wait=false")
 
 
 def pod(name: str) -> Mapping[str, Any]:
