@@ -189,6 +189,8 @@ class ClusterStatus(Model):
     """It was idle for too long and is being stopped."""
     usage: Usage = Usage()
     ready_at: float | None = None
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    """Of Python and the packages that matter, where its workers run."""
 
 
 class Record(Model):

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import demo
+from ground import GROUNDS
 from lab import Lab
 
 import jupyter_dodas as dodas
@@ -27,6 +28,7 @@ def main() -> int:
     """Run until a signal comes, the server ends, or the demo is through."""
     parser = argparse.ArgumentParser(prog="script/up")
     parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--backend", choices=GROUNDS, default="local")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--port", type=int, default=8888)
     arguments = parser.parse_args()
@@ -42,10 +44,16 @@ def main() -> int:
 
 
 async def platform(arguments: argparse.Namespace) -> None:
-    """Start, serve, stop."""
+    """Prepare where clusters run, serve, and clear away."""
     end_orderly_on_signals()
     if arguments.demo:
         adopt_orphans()
+    async with GROUNDS[arguments.backend](say, keep=arguments.keep):
+        await serve(arguments)
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Start Lab, wait, stop it and what was launched through it."""
     session = f"up-{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="jupyter-dodas-") as folder:
         lab = Lab(Path(folder), session, isolated=arguments.demo)

@@ -1,16 +1,18 @@
 """A cluster as its user holds it."""
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from logging import getLogger
 from typing import Any, Final, Self, TypeAlias
 
 from pydantic import JsonValue
 
-from jupyter_dodas import blocking, registry
+from jupyter_dodas import blocking, registry, versions
 from jupyter_dodas.aio.checking import checked
-from jupyter_dodas.backends.base import Backend, Connection
+from jupyter_dodas.backends.base import Backend, Connection, Line
 from jupyter_dodas.errors import (
     ClusterFailed,
     DamagedRecord,
@@ -32,6 +34,9 @@ Follower: TypeAlias = Callable[[Record], None]
 """Is shown each new state of a cluster that somebody waits for."""
 
 _ATTEMPTS: Final = 5
+_PAUSE: Final = 0.05
+
+logger = getLogger(__name__)
 
 
 class Cluster:
@@ -44,6 +49,7 @@ class Cluster:
     def __init__(self, backend: Backend, record: Record) -> None:
         self._backend = backend
         self._uid = record.spec.uid
+        self._compared = False
         self.name = record.name
         self.kind = record.spec.kind
 
@@ -170,7 +176,7 @@ class Cluster:
                 if status.phase is Phase.FAILED and (caught_up or status.observed_generation == 0):
                     raise _failure(record)
                 if status.phase is Phase.READY and caught_up and _complete(record):
-                    return
+                    return self._compare(record)
         raise NotFound(self.name)
 
     async def follow(self) -> AsyncGenerator[Record, None]:
@@ -204,9 +210,19 @@ class Cluster:
             At most so many of each.
         """
         found = await self._backend.logs(self.name, lines=lines)
-        if instance is None:
-            return found
-        return {name: text for name, text in found.items() if name == instance or name.rpartition("-")[0] == instance}
+        return {name: text for name, text in found.items() if _is_of(name, instance)}
+
+    async def tail(self, instance: str | None = None, *, lines: int = 200) -> AsyncGenerator[Sequence[Line], None]:
+        """Yield the last lines of what its instances wrote, then what is new, until it is gone: pairs of an instance and a line.
+
+        Parameters
+        ----------
+        instance, lines
+            See `logs`; `lines` are those to begin with.
+        """
+        async with aclosing(self._backend.tail(self.name, lambda name: _is_of(name, instance), lines=lines)) as said:
+            async for new in said:
+                yield new
 
     async def connection(self) -> Connection:
         """Return what a client needs to reach it.
@@ -216,9 +232,12 @@ class Cluster:
         ClusterFailed
             If there is nothing to reach.
         """
-        record = await self.record()
+        return await self._connection_of(await self.record())
+
+    async def _connection_of(self, record: Record) -> Connection:
         if not record.status.addresses:
             raise _failure(record) if record.status.phase is Phase.FAILED else _not_up(record)
+        self._compare(record)
         return await self._backend.connection(record)
 
     def connection_now(self) -> Connection:
@@ -245,8 +264,25 @@ class Cluster:
         )
 
     @classmethod
-    def warm(cls, asked: Options) -> None:
-        """Import what `client` of a cluster with these options will need; called in a thread while a launch waits."""
+    def warm(cls, asked: Options, here: str | None) -> None:
+        """Import what `client` of a cluster with these options will need; called in a thread while a launch waits.
+
+        Parameters
+        ----------
+        here
+            The address at which instances reach this process; None if they cannot.
+        """
+
+    def _compare(self, record: Record) -> None:
+        """Warn, once, if its workers have other versions than this process."""
+        there = record.status.versions
+        if self._compared or not there:
+            return
+        self._compared = True
+        here = versions.installed(registry.service(self.kind).packages)
+        if found := versions.differences(there, here):
+            words = "%s has other versions than this process: %s. What is sent between them may not be understood.\nhint: %s"
+            logger.warning(words, self.name, ", ".join(found), versions.remedy(there, here))
 
     def _deadline(self, timeout: float, what: str) -> "_Deadline":
         return _Deadline(timeout, self.name, what)
@@ -278,6 +314,7 @@ class Cluster:
             except StaleGeneration:
                 if attempt == _ATTEMPTS - 1:
                     raise
+                await asyncio.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311 - so that two do not meet again
             else:
                 return await self._backend.wake(self.name)
         return None
@@ -302,6 +339,11 @@ class _Deadline:
                 cause="It goes on by itself; only the waiting has ended.",
                 remedy=f"`dodas show {self._name}` tells where it is.",
             ) from error
+
+
+def _is_of(name: str, instance: str | None) -> bool:
+    """Whether an instance is the one that is asked for, or of the role or group."""
+    return instance is None or name == instance or name.rpartition("-")[0] == instance
 
 
 def _is_waited_for(record: Record) -> bool:

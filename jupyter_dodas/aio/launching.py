@@ -4,17 +4,28 @@ import asyncio
 import getpass
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from jupyter_dodas import limits, registry, settings
+from jupyter_dodas import limits, registry, settings, versions
 from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.aio.cluster import Cluster, Follower
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
-from jupyter_dodas.errors import AlreadyExists, ClusterFailed, DamagedRecord, LaunchFailed, NewerRecord, NotFound, TimedOut
+from jupyter_dodas.errors import (
+    AlreadyExists,
+    ClusterFailed,
+    DamagedRecord,
+    InvalidOption,
+    LaunchFailed,
+    NewerRecord,
+    NotFound,
+    TimedOut,
+)
 from jupyter_dodas.options import Options
+from jupyter_dodas.services.base import Service
 from jupyter_dodas.spec import ClusterSpec, Record, check_name
 
 __all__ = ["connect", "kinds", "launch", "list", "quota"]
@@ -66,13 +77,20 @@ async def launch(
     valid = place.check(service, valid)
     if name is not None:
         check_name(name)
+        if name in service.reserved:
+            raise InvalidOption(
+                f"{name!r} cannot name a cluster of kind {kind!r}",
+                cause="The word has another meaning in the addresses of its pages.",
+                remedy=f"For example {f'my-{name}'!r}.",
+            )
     face = _face(kind)
     await place.wake(expect=service.preload)
     cluster = face(place, await _create(place, configured, kind, name, valid))
     try:
         await place.wake(cluster.name)
         if wait:
-            await _see_up(cluster, valid if warm else None, timeout, follower)
+            warming = partial(_warm, face, service, valid, place.here) if warm else None
+            await _see_up(cluster, warming, timeout, follower)
     except (LaunchFailed, ClusterFailed):
         raise
     except BaseException:
@@ -85,12 +103,18 @@ async def launch(
     return cluster
 
 
-async def _see_up(cluster: Cluster, warm: Options | None, timeout: float, follower: Follower | None) -> None:
+async def _see_up(cluster: Cluster, warm: Callable[[], None] | None, timeout: float, follower: Follower | None) -> None:
     """Wait until it is ready; meanwhile import what its client needs, unless nobody is to."""
-    warming = asyncio.get_running_loop().run_in_executor(None, type(cluster).warm, warm) if warm is not None else None
+    warming = asyncio.get_running_loop().run_in_executor(None, warm) if warm is not None else None
     await cluster.wait(timeout=timeout, follower=follower)
     if warming is not None:
         await warming
+
+
+def _warm(face: type[Cluster], service: Service, asked: Options, here: str | None) -> None:
+    """Do beforehand what the end of a launch and its client would wait for."""
+    versions.installed(service.packages)  # it remembers them
+    face.warm(asked, here)
 
 
 async def _remove_half_made(cluster: Cluster) -> None:

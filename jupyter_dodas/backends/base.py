@@ -4,18 +4,22 @@
 say what each owes; passing them is what makes a backend.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Endpoint, Instance, Service, Site
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
-__all__ = ["Backend", "Connection", "InstanceState", "Runner", "Running", "Store", "Tenure", "lost"]
+__all__ = ["Backend", "Connection", "InstanceState", "Line", "Runner", "Running", "Store", "Tenure", "lost"]
+
+
+Line: TypeAlias = tuple[str, str]
+"""An instance, and a line that it wrote."""
 
 
 class Store(Protocol):
@@ -213,10 +217,16 @@ class Backend(Protocol):
         """The records of the place."""
         ...
 
+    @property
+    def here(self) -> str | None:
+        """The address at which instances reach this process; None if they cannot."""
+        ...
+
     def check(self, service: Service, asked: Options) -> Options:
         """See that a cluster of this kind with these options can run here, before anything is started.
 
-        Returns the options with what this place takes from whoever launches: a folder, an interpreter.
+        Returns the options with what this place takes from whoever launches: a folder, an interpreter; and with what
+        `Service.apart` needs, where instances cannot reach this process.
 
         Raises
         ------
@@ -240,6 +250,10 @@ class Backend(Protocol):
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Runner.logs`."""
+        ...
+
+    def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
+        """Yield the last lines of the instances that are wanted, then what is new, until the cluster is gone."""
         ...
 
 

@@ -1,12 +1,12 @@
 """`dodas logs`: what the instances of a cluster wrote, and what they go on to write."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
 
 from jupyter_dodas import aio
-from jupyter_dodas.aio.logs import follow as follow_logs
 from jupyter_dodas.cli import output
 from jupyter_dodas.cli.arguments import AsJson, Backend, Instance, Name
 from jupyter_dodas.display import Logs
@@ -51,9 +51,10 @@ def logs(
 
 
 async def _follow(cluster: aio.Cluster, instance: str | None, lines: int, *, as_json: bool) -> None:
-    async for new in follow_logs(cluster, instance, lines):
-        for name, line in new:
-            if as_json:
-                output.line({"instance": name, "line": line})
-            else:
-                output.text(line if name == instance else f"{name}  {line}")
+    async with aclosing(cluster.tail(instance, lines=lines)) as said:
+        async for new in said:
+            for name, line in new:
+                if as_json:
+                    output.line({"instance": name, "line": line})
+                else:
+                    output.text(line if name == instance else f"{name}  {line}")

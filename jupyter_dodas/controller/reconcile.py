@@ -187,6 +187,7 @@ class Reconciler:
                 "stops_at": idle.stops_at if up else None,
                 "expired": up and idle.expired,
                 "usage": _most_cores(status.usage, planned),
+                "versions": dict(facts.report.versions) or status.versions,
             }
         )
         site = await self._links.site(record, status)
@@ -225,7 +226,8 @@ class Reconciler:
         if not planned.start:
             return
         record = case.record
-        if not await self._store.secrets(record.name):
+        # That a new record has none need not be asked.
+        if not record.status.history or not await self._store.secrets(record.name):
             await self._store.keep_secrets(record.name, case.service.secrets(record.spec))
         site = await self._links.site(record, status)
         for name in planned.start:

@@ -1,6 +1,7 @@
 """The REST interface: one short handler for each resource."""
 
 import asyncio
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_dodas import aio
-from jupyter_dodas.aio.logs import follow
 from jupyter_dodas.errors import InvalidOption, NotSupported, did_you_mean
 from jupyter_dodas.server import openapi
 from jupyter_dodas.server.base import DodasHandler
@@ -109,10 +109,11 @@ class LogsHandler(DodasHandler):
         self.set_header("Content-Type", "application/x-ndjson")
         self.set_header("X-Accel-Buffering", "no")  # a proxy that gathers lines would delay them for ever
         try:
-            async for lines in follow(cluster, query.instance, query.lines):
-                views = [LogLine.model_construct(instance=name, line=line) for name, line in lines]
-                self.write("".join(f"{view.model_dump_json()}\n" for view in views))
-                await self.flush()
+            async with aclosing(cluster.tail(query.instance, lines=query.lines)) as said:
+                async for lines in said:
+                    views = [LogLine.model_construct(instance=name, line=line) for name, line in lines]
+                    self.write("".join(f"{view.model_dump_json()}\n" for view in views))
+                    await self.flush()
             self.finish(set_content_type="application/x-ndjson")
         except StreamClosedError:
             pass

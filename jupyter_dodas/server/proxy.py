@@ -8,7 +8,7 @@ tokens) stays here; the dashboard is shown a key from the cluster's secrets.
 import gzip
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
@@ -62,7 +62,7 @@ def target_of(record: Record, dashboard: str, reached: Mapping[str, str] | None 
     NotSupported
         If there is no such dashboard.
     NotYours
-        If its address is not one of the cluster's own, or not on this machine.
+        If its address is not one of the cluster's own, or neither on this machine nor in the namespace of this pod.
     """
     known = dashboards(record)
     if dashboard not in known:
@@ -75,13 +75,18 @@ def target_of(record: Record, dashboard: str, reached: Mapping[str, str] | None 
     target = _target(address)
     listening = {Target(i.host, number) for i in record.status.instances.values() for number in i.ports.values()}
     here = target if reached is None else _target(reached.get(dashboard, ""))
-    if target not in listening or not _is_loopback(here.host):
+    if target not in listening or not (_is_loopback(here.host) or here.host in _own_names(record)):
         raise NotYours(
             f"The dashboard of {record.name!r} is not opened",
-            cause=f"Its address {address} is not one where an instance of the cluster listens on this machine.",
+            cause=f"Its address {address} is not one of the cluster's own, on this machine or in the namespace of this server.",
             remedy="Restart the cluster.",
         )
     return here
+
+
+def _own_names(record: Record) -> Collection[str]:
+    """Return the names of the cluster's pods. They are single words, so a resolver takes them for names of its own namespace."""
+    return {f"{record.name}-{instance}" for instance in record.status.instances}
 
 
 def _target(address: str) -> Target:
@@ -109,7 +114,7 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
     def initialize(self, clusters: Clusters) -> None:
         """Take what the route was made with."""
         self.clusters = clusters
-        self.host_allowlist = lambda _, host: _is_loopback(host)
+        self.host_allowlist = lambda _, host: host == self._target.host
         self.rewrite_response = self._rewriter()
         self.update_last_activity = False  # an open page alone is not use
         self._key: Mapping[str, str] = {}

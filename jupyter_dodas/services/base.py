@@ -97,6 +97,8 @@ class Instance:
         A folder of the user's data credentials.
     grace
         Seconds between the polite and the hard end.
+    notice
+        Seconds, beyond the grace, in which it brings its work to an end when the place takes it away: a node that is emptied.
     any_port
         Whether others connect to ports of it that are not in its endpoint.
     """
@@ -118,6 +120,7 @@ class Instance:
     files: tuple[str, ...] = ()
     credentials: str | None = None
     grace: float = 5.0
+    notice: float = 0.0
     any_port: bool = False
 
 
@@ -137,6 +140,8 @@ class Report:
         Whether a task, job or request runs or waits. An open connection alone is not activity.
     last_active
         Seconds since activity ended; None if there was none since the start.
+    versions
+        Of Python and of `Service.packages` where its workers run, once that is known.
     """
 
     ready: frozenset[str] = frozenset()
@@ -144,6 +149,7 @@ class Report:
     wanted: int | None = None
     active: bool = False
     last_active: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Link(Protocol):
@@ -174,6 +180,10 @@ class Service(ABC):
     """What its community calls a worker."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules that its ``python -m`` commands run or import, for runners that fork instances from a prepared process."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Packages that must have the same version at both ends, where data and code are sent between them."""
+    reserved: ClassVar[frozenset[str]] = frozenset()
+    """Names that no cluster of this kind can have."""
     hidden: ClassVar[bool] = False
     """Whether lists and limits leave it out."""
     Options: ClassVar[type[options.Options]] = options.Options
@@ -198,6 +208,10 @@ class Service(ABC):
         MissingSoftware
         """
         return self.summary
+
+    def apart(self, asked: options.Options) -> options.Options:
+        """Return the options that a cluster needs whose instances cannot reach the processes that use it. Pure."""
+        return asked
 
     @abstractmethod
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:

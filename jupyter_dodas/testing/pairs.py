@@ -2,7 +2,9 @@
 
 # ruff: noqa: D102 - a test's name says what it shows
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar, Final, Protocol
 
 import pytest
@@ -16,6 +18,7 @@ __all__ = ["Ground", "PairContract"]
 
 _UP: Final = 60.0
 _GONE: Final = 30.0
+_ALL: Final = 10_000
 
 
 class Ground(Protocol):
@@ -93,6 +96,20 @@ class PairContract:
                 assert _starts(record.status.instances).items() <= starts.items()
                 await self.use(cluster)
 
+    async def test_logs_go_on(self, ground: Ground) -> None:
+        """Every line once, in its order, also of who comes later."""
+        said: dict[str, list[str]] = {}
+        async with await self.launch(workers=1) as cluster:
+            reading = asyncio.create_task(_read(cluster, said))
+            await until(lambda: said.get("worker-1"), within=_UP)
+            await cluster.scale(2)
+            await until(lambda: said.get("worker-2"), within=_UP)
+            known = await cluster.logs(lines=_ALL)
+        async with asyncio.timeout(_GONE):
+            await reading
+        for name, text in known.items():
+            assert "\n".join(said.get(name, ())).startswith(text)
+
     async def test_a_dead_controller_is_replaced_and_nothing_is_lost(self, ground: Ground) -> None:
         async with await self.launch(workers=2) as cluster:
             before = await cluster.record()
@@ -133,3 +150,10 @@ def _workers(instances: Mapping[str, InstanceStatus]) -> Sequence[str]:
 
 def _starts(instances: Mapping[str, InstanceStatus]) -> Mapping[str, float | None]:
     return {name: instance.started for name, instance in instances.items()}
+
+
+async def _read(cluster: aio.Cluster, said: dict[str, list[str]]) -> None:
+    async with aclosing(cluster.tail(lines=_ALL)) as logs:
+        async for lines in logs:
+            for name, line in lines:
+                said.setdefault(name, []).append(line)

@@ -1,10 +1,11 @@
 """The store on a real API server, and the runner with real pods."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,6 +22,7 @@ from jupyter_dodas.testing.stores import StoreContract, a_spec
 from jupyter_dodas.testing.waiting import until
 from tests.namespace import KubernetesGround, Namespace
 from tests.place import Place
+from tests.spark import SMALL
 
 PROGRAMS: Mapping[Does, str] = {
     Does.STAY: "import time; print('here', flush=True); time.sleep(600)",
@@ -142,8 +144,6 @@ class TestProgramsInPods(KubernetesRunnerFixtures, ProgramContract):
             yield runner
 
 
-# The image has Debian's Python, of the same feature release as ours.
-@pytest.mark.filterwarnings("ignore:Mismatched versions found")
 class TestDaskInPods(PairContract):
     """The controller is a process of the user here, who reaches pods through forwarded ports."""
 
@@ -157,3 +157,22 @@ class TestDaskInPods(PairContract):
         assert isinstance(cluster, DaskCluster)
         async with await cluster.client() as client:
             assert await client.gather(client.map(pow, range(20), [2] * 20)) == [number**2 for number in range(20)]
+
+
+@pytest.mark.timeout(300)
+class TestSparkInPods(PairContract):
+    """Executors cannot reach the user here, whose sessions are those of a Connect server."""
+
+    kind = "spark"
+    options: ClassVar[Mapping[str, Any]] = SMALL
+
+    @pytest.fixture
+    def ground(self, namespace: Namespace) -> Ground:
+        return KubernetesGround(namespace)
+
+    async def use(self, cluster: aio.Cluster) -> None:
+        def work() -> int:
+            with cluster.blocking_client() as session:
+                return int(session.range(1000).selectExpr("sum(id) as total").first().total)
+
+        assert await asyncio.to_thread(work) == 499_500

@@ -19,7 +19,10 @@ from tests.place import ROOT
 
 # Run in a pod: what it is, as JSON.
 TELL = """
-import hashlib, importlib.metadata, json, os, pathlib, shutil, site, sys
+import hashlib, importlib.metadata, importlib.util, json, os, pathlib, shutil, site, sys
+def archive():
+    from jupyter_dodas.services.spark import archive, java
+    return archive.find(java.find_java(os.environ), java.find_spark())
 print(json.dumps({
     "uid": os.getuid(),
     "first": pathlib.Path("/proc/1/comm").read_text().strip(),
@@ -31,6 +34,7 @@ print(json.dumps({
     "python": ".".join(map(str, sys.version_info[:2])),
     "packages": {one.name: one.version for one in importlib.metadata.distributions()},
     "java": bool(shutil.which("java")),
+    "archive": archive() if importlib.util.find_spec("pyspark") else None,
     "code": {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in pathlib.Path(site.getsitepackages()[0]).glob("jupyter_dodas") for path in folder.rglob("*.py")},
 }))
@@ -105,6 +109,11 @@ def test_notebook_and_worker_have_the_same_packages_and_python(told: Mapping[str
     assert worker["packages"].items() <= notebook["packages"].items()
     assert worker["python"] == notebook["python"]
     assert worker["java"]
+
+
+@pytest.mark.parametrize("name", ["worker", "notebook"])
+def test_spark_finds_its_classes_in_memory(told: Mapping[str, Any], name: str) -> None:
+    assert told[name]["archive"].startswith("/opt/dodas/share/jupyter-dodas/spark-")
 
 
 def test_the_controller_has_what_it_takes_and_no_more(told: Mapping[str, Any]) -> None:

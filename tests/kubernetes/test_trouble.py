@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from jupyter_dodas import aio
+from jupyter_dodas.errors import InvalidSetting
 from jupyter_dodas.services.dask.face import DaskCluster
 from jupyter_dodas.spec import Phase, Record
 from jupyter_dodas.testing.waiting import until
 from tests.namespace import Namespace
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Mismatched versions found")]
+pytestmark = pytest.mark.anyio
 
 SOON = 10.0
 
@@ -53,6 +54,25 @@ async def test_what_cannot_run_is_explained(
     assert any(word in problem.remedy for word in remedy.split("|")), problem.remedy
     await cluster.stop()
     assert not namespace.left("pods")
+
+
+HOSTILE: list[Any] = [
+    {"hostNetwork": True},
+    {"host_network": True},
+    {"serviceAccountName": "jupyter-dodas-controller"},
+    {"securityContext": {"runAsUser": 0}},
+    {"containers": [{"securityContext": {"privileged": True}}]},
+    {"volumes": [{"mount": "/node", "hostPath": {"path": "/"}}]},
+    {"volumes": [{"mount": "/run/dodas/secrets", "config": "mine"}]},
+    {"labels": {"jupyter-dodas/cluster": "another"}},
+]
+
+
+@pytest.mark.parametrize("pod", HOSTILE, indirect=True, ids=str)
+async def test_what_must_not_be_added_to_pods_is_refused(namespace: Namespace, pod: None) -> None:
+    with pytest.raises(InvalidSetting, match="kubernetes_pod"):
+        await aio.launch("dask", name="higgs", workers=1, wait=False)
+    assert not namespace.left()
 
 
 async def test_a_quota_of_zero_is_waited_for(namespace: Namespace) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ import pytest
 
 import jupyter_dodas as dodas
 from jupyter_dodas.cluster import Cluster
-from jupyter_dodas.errors import MissingSoftware
+from jupyter_dodas.errors import InvalidOption, MissingSoftware
 from jupyter_dodas.services.spark import credentials
 from jupyter_dodas.spec import Condition, Phase
 from jupyter_dodas.testing.waiting import blocking_until
@@ -72,6 +73,8 @@ def test_a_session_is_plain_spark(place: Place, cluster: Cluster) -> None:
     assert (said["arrow"], said["partitions"]) == ("true", "3")
     assert said["python"]
     assert said["same"]
+    assert _temporary_files(place), "a shuffle is compressed by a library that is laid down to be loaded"
+    assert all("/spark-" in file for file in _temporary_files(place)), "in the scratch of an instance, which goes with it"
     assert said["refused"][0] == "not-supported"
     assert "connect=True" in said["refused"][1]
     secrets = credentials.read(cluster.connection().secrets)
@@ -84,6 +87,12 @@ def test_a_session_is_plain_spark(place: Place, cluster: Cluster) -> None:
     assert json.loads(events[-1])["Event"] == "SparkListenerApplicationEnd"
     assert not any(secret in line for line in events for secret in _secrets(secrets))
     kernel.go_on()
+
+
+def _temporary_files(place: Place) -> set[str]:
+    """Files in the folder for temporary ones that executors have in their memory."""
+    maps = (Path(f"/proc/{executor.pid}/maps").read_text().split() for executor in executors(place))
+    return {word for words in maps for word in words if word.startswith(tempfile.gettempdir()) and "hsperfdata" not in word}
 
 
 def _secrets(properties: Mapping[str, str]) -> Sequence[str]:
@@ -252,3 +261,10 @@ def test_a_kill_of_the_keeper_leaves_nothing(place: Place, cluster: Cluster) -> 
 def _is_sparks(command: str) -> bool:
     """Whether it is a process of the cluster, and not the driver, which is the kernel's own."""
     return "org.apache.spark" in command and "org.apache.spark.deploy.SparkSubmit" not in command
+
+
+def test_a_name_that_would_lead_its_pages_astray_is_refused(place: Place) -> None:
+    with pytest.raises(InvalidOption, match="cannot name") as raised:
+        launch("proxy")
+    assert "my-proxy" in raised.value.remedy
+    assert list(dodas.list()) == []

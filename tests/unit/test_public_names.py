@@ -54,8 +54,8 @@ def parameters(verb: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
 
 
 def test_the_two_faces_of_a_cluster_agree() -> None:
-    """`follow` is for those who wait, `warm` for launches; a twin for blocking code is not a verb of its own."""
-    own = {"follow", "warm", "connection_now"}
+    """`follow` and `tail` are for those who wait, `warm` for launches; a twin for blocking code is not a verb of its own."""
+    own = {"follow", "tail", "warm", "connection_now"}
     asynchronous = {name: of for name, of in signatures(aio.Cluster).items() if not name.startswith("blocking_")}
     blocking = signatures(cluster.Cluster)
     assert {name: of for name, of in asynchronous.items() if name not in own} == dict(blocking)

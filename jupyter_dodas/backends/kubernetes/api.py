@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -86,6 +87,16 @@ class Api:
     def inside(self) -> bool:
         """Whether this process runs in a pod of the cluster, so that it reaches services by their names."""
         return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").exists()
+
+    @cached_property
+    def own_address(self) -> str | None:
+        """The address of this pod, which others reach it at; None outside."""
+        if not self.inside:
+            return None
+        server = os.environ["KUBERNETES_SERVICE_HOST"]
+        with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((server, 443))  # nothing is sent
+            return str(probe.getsockname()[0])
 
     @cached_property
     def namespace(self) -> str:

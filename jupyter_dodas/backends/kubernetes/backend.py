@@ -4,18 +4,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from jupyter_dodas.backends.base import Connection
+from jupyter_dodas.backends.base import Connection, Line
 from jupyter_dodas.backends.kubernetes import parcel, patch
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.lease import Lease, here
 from jupyter_dodas.backends.kubernetes.logs import Logs
 from jupyter_dodas.backends.kubernetes.reach import Reach
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
+from jupyter_dodas.backends.kubernetes.tail import tail
 from jupyter_dodas.backends.kubernetes.tenure import lock_file
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.surroundings import inherited
@@ -42,7 +43,8 @@ class KubernetesBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._api = Api(settings)
-        self._started = 0.0
+        # The controller that was started last: when, and which process it is.
+        self._started, self._process = 0.0, 0
         # Until when a controller elsewhere is known to be alive.
         self._led_until = 0.0
         self._may_lead: bool | None = None
@@ -55,6 +57,11 @@ class KubernetesBackend:
     @cached_property
     def _reach(self) -> Reach:
         return Reach(self._api, self.store)
+
+    @property
+    def here(self) -> str | None:
+        """See `Backend.here`."""
+        return self._api.own_address
 
     def check(self, service: Service, asked: Options) -> Options:
         """See `Backend.check`. What instances need is in their image."""
@@ -69,13 +76,13 @@ class KubernetesBackend:
         # A folder is one of the pods, on a volume; all else is sent from here.
         around.model_copy(update={"folder": None}).check()
         parcel.of_options({"environment": around.model_dump()})
-        return asked
+        return asked if self._api.inside else service.apart(asked)
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`. A controller hears of records by itself; it must only be there."""
         lock = lock_file(self._settings, self._api)
         now = time.monotonic()
-        if now < self._led_until or now - self._started < _START or is_held(lock):
+        if now < self._led_until or self._starts_now() or is_held(lock):
             return
         held = await Lease(self._api).holder()
         if held is not None and held[0] and not held[0].startswith(here()):
@@ -90,8 +97,12 @@ class KubernetesBackend:
                 remedy=f"An administrator can install it: kubectl apply -n {self._api.namespace} -f deploy/controller.yaml",
             )
         Layout.of(self._settings).make()
-        self._start(self._settings.state / "controller-kubernetes.log")
+        self._process = self._start(self._settings.state / "controller-kubernetes.log")
         self._started = time.monotonic()
+
+    def _starts_now(self) -> bool:
+        """Whether a controller was just started, and has yet to hold its lock."""
+        return time.monotonic() - self._started < _START and _lives(self._process)
 
     async def _may_run_pods(self) -> bool:
         """Whether a controller could be run here, with the rights of this user."""
@@ -104,17 +115,19 @@ class KubernetesBackend:
             self._may_lead = bool(answer.body.get("status", {}).get("allowed"))
         return self._may_lead
 
-    def _start(self, log: Path) -> None:
-        """Start a controller in the background. A shell forgets it at once, so that it is nobody's child to wait for."""
-        command = 'exec "$@" >>"$0" 2>&1 </dev/null &'
+    def _start(self, log: Path) -> int:
+        """Start a controller in the background, and return its process. A shell forgets it at once: nobody has to wait for it."""
+        command = 'exec "$@" >>"$0" 2>&1 </dev/null & echo $!'
         controller = [sys.executable, "-m", "jupyter_dodas.controller", self.name]
-        subprocess.run(
+        started = subprocess.run(
             ["/bin/sh", "-c", command, str(log), *controller],
             env=inherited(os.environ) | self._settings.variables() | self._kubeconfig(),
             cwd="/",
             start_new_session=True,
+            stdout=subprocess.PIPE,
             check=True,
         )
+        return int(started.stdout)
 
     def _kubeconfig(self) -> dict[str, str]:
         names = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
@@ -130,3 +143,15 @@ class KubernetesBackend:
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Backend.logs`."""
         return await Logs(self._api, self.store).read(cluster, instance, lines=lines)
+
+    def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
+        """See `Backend.tail`."""
+        return tail(self._api, self.store, cluster, wanted, lines=lines)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

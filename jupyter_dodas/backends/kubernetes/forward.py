@@ -109,8 +109,8 @@ async def _serve(
                 return
             await asyncio.sleep(pause)
             pause = min(pause * _SLOWER, _LONGEST)
-    except ConnectionError:
-        pass
+    except (ConnectionError, asyncio.CancelledError):
+        pass  # it was cancelled with all others: nothing is forwarded any more, and asyncio would call that an error
     finally:
         writer.close()
 

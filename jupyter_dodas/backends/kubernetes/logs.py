@@ -1,7 +1,7 @@
 """What instances wrote: of those that are there from their pods, of others what was kept when they went."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from jupyter_dodas.backends.kubernetes.api import Api, Object
@@ -28,9 +28,7 @@ class Logs:
             record = await self._store.record(cluster)
         except NotFound:
             return {}
-        select = f"{CLUSTER}={cluster},{UID}={name_of(record, UID)},{PART}=pod"
-        pods = (await self._api.get("pods", labelSelector=select)).body.get("items", [])
-        wanted = [pod for pod in pods if instance in (None, name_of(pod, INSTANCE))]
+        wanted = [pod for pod in await self.pods(record) if instance in (None, name_of(pod, INSTANCE))]
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def one(pod: Object) -> str:
@@ -42,6 +40,12 @@ class Logs:
             name = name_of(pod, INSTANCE)
             found[name] = found.get(name, "") + text
         return {name: "\n".join(found[name].splitlines()[-lines:]) for name in sorted(found)}
+
+    async def pods(self, record: Object) -> Sequence[Object]:
+        """Return the pods of a cluster."""
+        select = f"{CLUSTER}={name_of(record)},{UID}={name_of(record, UID)},{PART}=pod"
+        found: Sequence[Object] = (await self._api.get("pods", labelSelector=select)).body.get("items", [])
+        return found
 
     async def of(self, pod: Object, *, lines: int = _KEPT_LINES, to_the_end: bool = False) -> str:
         """Return the last lines of a pod.

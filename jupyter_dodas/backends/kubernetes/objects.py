@@ -10,6 +10,7 @@ from jupyter_dodas.backends.kubernetes.api import Object
 __all__ = [
     "ACCOUNTS",
     "CLUSTER",
+    "GRACE",
     "INSTANCE",
     "LEASE",
     "MANAGED",
@@ -34,6 +35,8 @@ UID: Final = "jupyter-dodas/uid"
 INSTANCE: Final = "jupyter-dodas/instance"
 PART: Final = "jupyter-dodas/part"
 OWNER: Final = "jupyter-dodas/owner"
+GRACE: Final = "jupyter-dodas/grace"
+"""The annotation of a pod with the seconds that it has when we end it ourselves."""
 
 ACCOUNTS: Final = "jupyter-dodas-accounts"
 """The ConfigMap with the receipts. It belongs to no cluster, and stays."""

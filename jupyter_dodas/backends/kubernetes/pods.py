@@ -11,7 +11,7 @@ from typing import Any, Final
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.backends.kubernetes import parcel, wrapper
 from jupyter_dodas.backends.kubernetes.api import Object
-from jupyter_dodas.backends.kubernetes.objects import CLUSTER, INSTANCE, UID, labels, name_of, owned_by, part_of
+from jupyter_dodas.backends.kubernetes.objects import CLUSTER, GRACE, INSTANCE, UID, labels, name_of, owned_by, part_of
 from jupyter_dodas.backends.kubernetes.patch import PodPatch
 from jupyter_dodas.backends.kubernetes.trouble import trouble
 from jupyter_dodas.services.base import Instance
@@ -52,11 +52,12 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
         "metadata": {
             "name": pod_name(instance.cluster, instance.name),
             "labels": labels(instance.cluster, uid, "pod", **{INSTANCE: instance.name, "jupyter-dodas/role": instance.role}),
+            "annotations": {GRACE: str(_seconds(instance.grace))},
             **owned_by(record),
         },
         "spec": {
             "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": max(1, math.ceil(instance.grace)),
+            "terminationGracePeriodSeconds": _seconds(instance.grace + instance.notice),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {
@@ -71,6 +72,10 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
         },
     }
     return patch.apply(pod)
+
+
+def _seconds(time: float) -> int:
+    return max(1, math.ceil(time))
 
 
 def _volumes(instance: Instance, uid: str) -> tuple[list[Object], list[Object]]:
@@ -191,6 +196,7 @@ def _environment(instance: Instance) -> list[Object]:
         "PYTHONUNBUFFERED": "1",
         wrapper.ACCOUNT: "/dev/termination-log",
         wrapper.VARIABLES: json.dumps(dict(instance.variables), ensure_ascii=False),
+        wrapper.GRACE: str(_seconds(instance.grace + instance.notice)),
         "DODAS_CLUSTER": instance.cluster,
         "DODAS_INSTANCE": instance.name,
     }

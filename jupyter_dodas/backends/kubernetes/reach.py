@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,7 +39,8 @@ class Reach:
     async def site(self, site: Site) -> Site:
         """Return a site as it is seen from here."""
         endpoints = {name: await self._endpoint(endpoint) for name, endpoint in site.endpoints.items()}
-        return Site(site.cluster, endpoints, await self._secrets(site.cluster), site.listen, site.endpoints)
+        secrets = await self._store.secrets(site.cluster)
+        return Site(site.cluster, endpoints, self._written(site.cluster, secrets), site.listen, site.endpoints)
 
     async def connection(self, record: Record) -> Connection:
         """Return addresses and secrets of a cluster as they are seen from here. One that leads to no instance is left out."""
@@ -54,7 +55,8 @@ class Reach:
             endpoint = there.get((parts.hostname or "", parts.port or 0))
             if endpoint is not None:
                 addresses[name] = parts._replace(netloc=(await self._endpoint(endpoint))[""]).geturl()
-        return Connection(addresses, await self._secrets(record.name))
+        secrets = await self._store.secrets_of(record.name, record.spec.uid)
+        return Connection(addresses, self._written(record.name, secrets))
 
     async def _endpoint(self, there: Endpoint) -> Endpoint:
         if not there.ports:
@@ -68,11 +70,10 @@ class Reach:
         ports = {name: await self._forwarder.port(there.host, port) for name, port in there.ports.items()}
         return Endpoint("127.0.0.1", ports)
 
-    async def _secrets(self, cluster: str) -> Path:
+    def _written(self, cluster: str, secrets: Mapping[str, bytes]) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="dodas-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        secrets = await self._store.secrets(cluster)
         # A successor has secrets of its own, so the folder is named after what is in it.
         folder = self._folder / f"{cluster}-{hash(tuple(sorted(secrets.items()))) & 0xFFFFFFFFFFFF:x}"
         if secrets and not folder.is_dir():

@@ -15,7 +15,7 @@ from jupyter_dodas.backends.kubernetes import parcel, wrapper
 from jupyter_dodas.backends.kubernetes.api import Api, Object
 from jupyter_dodas.backends.kubernetes.informer import Informer
 from jupyter_dodas.backends.kubernetes.logs import Logs
-from jupyter_dodas.backends.kubernetes.objects import INSTANCE, MANAGED, OURS, PART, UID, belonging, name_of
+from jupyter_dodas.backends.kubernetes.objects import GRACE, INSTANCE, MANAGED, OURS, PART, UID, belonging, name_of
 from jupyter_dodas.backends.kubernetes.patch import checked
 from jupyter_dodas.backends.kubernetes.pods import FIRST_PORT, manifest, pod_name, running, service
 from jupyter_dodas.backends.kubernetes.reach import Reach
@@ -230,16 +230,15 @@ class KubernetesRunner:
         pod = self._pod(cluster, name)
         if pod is None or running(pod).state is InstanceState.ENDED:
             return
+        if grace is None:
+            # While it is pending, nobody is there yet to be polite to.
+            grace = 1 if running(pod).pending else int(pod["metadata"]["annotations"][GRACE])
         ending = pod["metadata"].get("deletionGracePeriodSeconds")
-        if ending is not None and (grace is None or (grace > 0 and ending <= grace)):
+        if ending is not None and grace > 0 and ending <= grace:
             return  # it was told so before
-        if grace is None and running(pod).pending:
-            grace = 1  # nobody is there yet to be polite to
         self._hear_out(cluster, name, pod)
-        options: dict[str, object] = {"preconditions": {"uid": pod["metadata"]["uid"]}}
-        if grace is not None:
-            options["gracePeriodSeconds"] = grace
-        answer = await self._api.delete(f"pods/{pod['metadata']['name']}", **options)
+        here = {"uid": pod["metadata"]["uid"]}
+        answer = await self._api.delete(f"pods/{pod['metadata']['name']}", gracePeriodSeconds=grace, preconditions=here)
         if answer.ok and answer.body.get("kind") == "Pod" and answer.body["metadata"].get("deletionTimestamp"):
             self._pods.note(answer.body)
 

@@ -19,6 +19,7 @@ from jupyter_dodas.backends.kubernetes.api import Answer, Api, Object
 from jupyter_dodas.backends.kubernetes.informer import Informer
 from jupyter_dodas.backends.kubernetes.objects import (
     ACCOUNTS,
+    CLUSTER,
     MANAGED,
     OURS,
     OWNER,
@@ -121,12 +122,10 @@ class KubernetesStore:
 
     async def get(self, name: str) -> Record:
         """See `Store.get`."""
-        found = await self._record(name)
-        uid = name_of(found, UID)
-        if self._informer.live:
-            return self._parsed(name, found, self._informer.objects.get(part_of(name, uid, _STATUS)))
-        status = await self._api.get(f"configmaps/{part_of(name, uid, _STATUS)}")
-        return self._parsed(name, found, status.body if status.ok else None)
+        found = await self._all(name)
+        if (thing := found.get(record_name(name))) is None:
+            raise NotFound(name, self._names(await self._all()))
+        return self._parsed(name, thing, found.get(part_of(name, name_of(thing, UID), _STATUS)))
 
     async def list(self) -> Sequence[Record]:
         """See `Store.list`. A record that cannot be read is listed as failed, with the reason."""
@@ -213,9 +212,12 @@ class KubernetesStore:
     async def secrets(self, name: str) -> Mapping[str, bytes]:
         """See `Store.secrets`."""
         try:
-            uid = name_of(await self._record(name), UID)
+            return await self.secrets_of(name, name_of(await self._record(name), UID))
         except NotFound:
             return {}
+
+    async def secrets_of(self, name: str, uid: str) -> Mapping[str, bytes]:
+        """Return the secrets of one life of a cluster; empty before there are any."""
         if uid not in self._secrets:
             answer = await self._api.get(f"secrets/{part_of(name, uid, 'secrets')}")
             if not answer.ok:
@@ -284,10 +286,11 @@ class KubernetesStore:
             raise NotFound(name, self._names(await self._all()))
         return self._done(answer, name)
 
-    async def _all(self) -> Mapping[str, Object]:
+    async def _all(self, name: str | None = None) -> Mapping[str, Object]:
+        """Return all records and statuses, or those of one name, by the names of the objects."""
         if self._informer.live:
             return self._informer.objects
-        select = f"{MANAGED}={OURS},{PART} in ({_RECORD},{_STATUS})"
+        select = f"{MANAGED}={OURS},{PART} in ({_RECORD},{_STATUS})" + (f",{CLUSTER}={name}" if name else "")
         found = self._done(await self._api.get("configmaps", labelSelector=select))
         return {thing["metadata"]["name"]: thing for thing in found["items"]}
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["ACCOUNT", "CREDENTIALS", "FILES", "FOLDER", "SECRETS", "VARIABLES", "WORK", "main", "measured"]
+__all__ = ["ACCOUNT", "CREDENTIALS", "FILES", "FOLDER", "GRACE", "SECRETS", "VARIABLES", "WORK", "main", "measured"]
 
 WORK: Final = "/tmp"  # noqa: S108 - a volume of this pod alone
 """The folder that instances work in, unless they ask for another; a volume that ends with the pod."""
@@ -24,6 +24,8 @@ ACCOUNT: Final = "DODAS_ACCOUNT"
 
 FOLDER: Final = "DODAS_FOLDER"
 """The variable that names the folder to work in."""
+GRACE: Final = "DODAS_GRACE"
+"""The variable that tells an instance how many seconds it has from SIGTERM on, if it is not we who end it: then it has fewer."""
 VARIABLES: Final = "DODAS_VARIABLES"
 """The variable with the instance's own variables, as JSON: Kubernetes does not take every name."""
 

@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jupyter_dodas
-from jupyter_dodas.backends.base import Connection
+from jupyter_dodas.backends.base import Connection, Line
+from jupyter_dodas.backends.local import logs
 from jupyter_dodas.backends.local.bus import BusClient
 from jupyter_dodas.backends.local.layout import Layout
-from jupyter_dodas.backends.local.runner import read_logs
 from jupyter_dodas.backends.local.store import LocalStore
 from jupyter_dodas.backends.local.surroundings import inherited
 from jupyter_dodas.errors import ControllerUnreachable
@@ -42,6 +42,11 @@ class LocalBackend:
     def store(self) -> LocalStore:
         """The records of this state root."""
         return LocalStore(self._layout, self._bus)
+
+    @property
+    def here(self) -> str:
+        """See `Backend.here`."""
+        return "127.0.0.1"
 
     def _rouse(self, modules: Sequence[str]) -> None:
         """Start the keeper unless it runs; it begins to preload `modules` at once. Blocks for some 15 ms."""
@@ -97,4 +102,8 @@ class LocalBackend:
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Backend.logs`."""
-        return read_logs(self._layout, cluster, instance, lines=lines)
+        return logs.read(self._layout, cluster, instance, lines=lines)
+
+    def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
+        """See `Backend.tail`."""
+        return logs.tail(self._layout, cluster, wanted, lines=lines)

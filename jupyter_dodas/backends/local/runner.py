@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.backends.hints import Hints
-from jupyter_dodas.backends.local import surroundings
+from jupyter_dodas.backends.local import logs, surroundings
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.errors import ControllerUnreachable
 from jupyter_dodas.services.base import Endpoint, Instance, Site
 
-__all__ = ["LocalRunner", "read_logs"]
+__all__ = ["LocalRunner"]
 
 _HOST: Final = "127.0.0.1"
 
@@ -200,22 +200,7 @@ class LocalRunner:
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
         """See `Runner.logs`."""
-        return read_logs(self._layout, cluster, instance, lines=lines)
-
-
-def read_logs(layout: Layout, cluster: str, instance: str | None = None, *, lines: int = 200) -> Mapping[str, str]:
-    """Return the last lines of the logs of a cluster, by instance."""
-    folder = layout.cluster(cluster) / "logs"
-    paths = sorted(folder.glob("*.log")) if folder.is_dir() else []
-    return {path.stem: _tail(path, lines) for path in paths if instance is None or path.stem == instance}
-
-
-def _tail(path: Path, lines: int) -> str:
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        # A generous guess at the length of lines, rather than reading a log of gigabytes.
-        file.seek(max(0, end - lines * 400))
-        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        return logs.read(self._layout, cluster, instance, lines=lines)
 
 
 def _running(view: dict[str, Any]) -> Running:

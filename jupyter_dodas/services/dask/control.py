@@ -1,8 +1,8 @@
 """The scheduler's end of the control channel: it tells the controller how it is, and retires workers for it.
 
-One JSON object a line, over TLS where both ends show the cluster's certificate. The scheduler speaks whenever something has
-changed, ``{"report": {...}}``, so nobody polls; it is asked ``{"id": 7, "retire": ["worker-1"]}`` and answers
-``{"id": 7, "retired": [...]}``.
+One JSON object a line, over TLS where both ends show the cluster's certificate. The scheduler begins with ``{"versions": {...}}``,
+and speaks whenever something has changed, ``{"report": {...}}``, so nobody polls; it is asked
+``{"id": 7, "retire": ["worker-1"]}`` and answers ``{"id": 7, "retired": [...]}``.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from distributed.scheduler import Scheduler
 from jupyter_dodas.services.dask.credentials import accepting
 from jupyter_dodas.services.dask.observation import Observation, observe
 from jupyter_dodas.services.dask.retirement import Retirement
+from jupyter_dodas.services.dask.service import DaskService
+from jupyter_dodas.versions import installed
 
 __all__ = ["Control"]
 
@@ -28,6 +30,7 @@ _PAUSE: Final = 0.2  # between reports of tasks that come and go; workers are re
 _TICK: Final = 1.0  # some changes have no event: a target that grows with time, memory that fills
 _ALIVE: Final = 5.0  # something is said at least this often
 _LINE: Final = 2**20
+_VERSIONS: Final = installed(DaskService.packages)
 _BEHIND: Final = 2**22  # a listener that lets this many bytes pile up is cut off
 
 
@@ -117,6 +120,7 @@ class Control(SchedulerPlugin):
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one listener."""
         try:
+            _say(writer, {"versions": _VERSIONS})
             _say(writer, {"report": observe(self._scheduler, self._ended).message()})
             self._listeners.add(writer)
             while line := await reader.readline():

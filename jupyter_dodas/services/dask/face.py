@@ -7,14 +7,15 @@ Users of `distributed` find what they know: ``distributed.Client(cluster)``, ``g
 import asyncio
 import sys
 import time
-from collections.abc import Generator, Iterable
-from contextlib import aclosing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from importlib import import_module
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from jupyter_dodas import aio, blocking
+from jupyter_dodas.aio import Connection
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import DodasError, NotFound, TimedOut
 from jupyter_dodas.options import Options
@@ -51,8 +52,11 @@ class DaskCluster(aio.Cluster):
     worker offers its threads under the name of its group, and its GPUs as ``GPU``.
     """
 
+    _reached: Connection | None = None
+    """What is known while a client connects, which asks for each part of it."""
+
     @classmethod
-    def warm(cls, asked: Options) -> None:  # noqa: ARG003 - it needs the same for all of them
+    def warm(cls, asked: Options, here: str | None) -> None:  # noqa: ARG003 - it needs the same for all of them
         """Import what `client` needs: a second of computing, to be spent while the cluster starts."""
         import_module("jupyter_dodas.services.dask.security")
         import_module("distributed.versions").get_versions()
@@ -61,9 +65,11 @@ class DaskCluster(aio.Cluster):
         """Return a client, on this loop; modules beside the notebook or script come along, see `ship`."""
         from distributed import Client  # a second
 
-        client: Client = await Client(self, asynchronous=True)  # type: ignore[no-untyped-call]
+        record = await self.record()
+        with self._reading(await self._connection_of(record)):
+            client: Client = await Client(self, asynchronous=True)  # type: ignore[no-untyped-call]
         try:
-            await _send(client, _nearby(await self.record()))
+            await _send(client, _nearby(record))
         except BaseException:
             await client.close()  # type: ignore[no-untyped-call]
             raise
@@ -73,13 +79,23 @@ class DaskCluster(aio.Cluster):
         """See `client`; for blocking code."""
         from distributed import Client  # a second
 
-        client = Client(Cluster(self))  # type: ignore[no-untyped-call]
+        record = blocking.run(self.record)
+        with self._reading(blocking.run(self._connection_of, record)):
+            client = Client(Cluster(self))  # type: ignore[no-untyped-call]
         try:
-            client.sync(_send, client, _nearby(blocking.run(self.record)))  # type: ignore[no-untyped-call]
+            client.sync(_send, client, _nearby(record))  # type: ignore[no-untyped-call]
         except BaseException:
             client.close()  # type: ignore[no-untyped-call]
             raise
         return client
+
+    @contextmanager
+    def _reading(self, connection: Connection) -> Iterator[None]:
+        self._reached = connection
+        try:
+            yield
+        finally:
+            self._reached = None
 
     async def get_client(self) -> "Client":
         """See `client`; the name that Dask's own clusters have for it."""
@@ -149,20 +165,22 @@ class DaskCluster(aio.Cluster):
     @property
     def scheduler_address(self) -> str:
         """Where clients connect."""
-        return self.connection_now().addresses["scheduler"]
+        return (self._reached or self.connection_now()).addresses["scheduler"]
 
     @property
     def security(self) -> "Security":
         """The certificates that clients need."""
         from jupyter_dodas.services.dask.security import security  # a second
 
-        return security(self.connection_now().secrets)
+        return security((self._reached or self.connection_now()).secrets)
 
     @property
     def status(self) -> "Status":
         """Its phase in the words of `distributed`, whose client asks for it."""
         from distributed.core import Status  # a second
 
+        if self._reached is not None:
+            return Status.running
         try:
             return Status[_STATUS[blocking.run(self.phase)]]
         except DodasError:

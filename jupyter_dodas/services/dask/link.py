@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from logging import getLogger
 from time import monotonic
@@ -23,6 +23,7 @@ logger = getLogger(__name__)
 _EAGER: Final = 5.0  # for so many seconds after the start or a loss, the scheduler is expected at any moment
 _QUICK, _SLOW = 0.02, 1.0  # seconds between attempts, at first and in the end
 _CONNECT: Final = 5.0
+_EAGER_CONNECT: Final = 0.5  # the name of a scheduler may still lead to where a predecessor of it was: better ask for it anew
 _SILENCE: Final = 30.0  # it says something every 5 seconds; a scheduler that is so silent hangs
 _ANSWER: Final = 10.0  # it answers within 2 seconds, with what is done until then
 _LINE: Final = 2**24
@@ -52,7 +53,7 @@ class DaskLink:
         report, ended = self._state.report, self._state.ended
         if ended is None:
             return report
-        return Report(report.ready, report.busy, report.wanted, report.active, max(monotonic() - ended, 0.0))
+        return replace(report, last_active=max(monotonic() - ended, 0.0))
 
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
         """Retire workers; ask again at least every 10 seconds for those that are not returned, or they go back to work."""
@@ -82,7 +83,7 @@ class DaskLink:
             site = self._site()
             if found := _scheduler(site):
                 try:
-                    if await self._listen(*found, site):
+                    if await self._listen(*found, site, _EAGER_CONNECT if monotonic() - lost < _EAGER else _CONNECT):
                         lost, pause = monotonic(), _QUICK
                 except (OSError, ValueError, LookupError, TypeError) as error:
                     logger.debug("No control channel: %s", error, extra={"cluster": site.cluster})
@@ -90,20 +91,22 @@ class DaskLink:
             if monotonic() - lost > _EAGER:
                 pause = min(pause * 1.5, _SLOW)
 
-    async def _listen(self, name: str, endpoint: Endpoint, site: Site) -> bool:
+    async def _listen(self, name: str, endpoint: Endpoint, site: Site, patience: float) -> bool:
         """Connect and take in reports until the connection ends; return whether there was one."""
-        async with asyncio.timeout(_CONNECT):
+        async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.ports["control"], limit=_LINE)
-        heard = False
+        heard, versions = False, {}
         try:
             # Certificates are read only once somebody listens: most attempts of a launch find nobody yet.
             await writer.start_tls(connecting(site.secrets), ssl_handshake_timeout=_CONNECT)
             while line := await _line(reader):
                 message = json.loads(line)
-                if "report" in message:
+                if "versions" in message:
+                    versions = message["versions"]
+                elif "report" in message:
                     # Only now it is clear that the other end accepts us: with TLS 1.3 a refusal comes after the handshake.
                     heard, self._writer = True, writer
-                    self._take(_state(name, message["report"], monotonic()))
+                    self._take(_state(name, message["report"], versions, monotonic()))
                 elif (answer := self._answers.get(message["id"])) and not answer.done():
                     answer.set_result(message["retired"])
         except (OSError, ValueError) as error:
@@ -134,10 +137,10 @@ def _scheduler(site: Site) -> tuple[str, Endpoint] | None:
     return next(((name, endpoint) for name, endpoint in site.endpoints.items() if "control" in endpoint.ports), None)
 
 
-def _state(scheduler: str, said: Mapping[str, Any], now: float) -> _State:
+def _state(scheduler: str, said: Mapping[str, Any], versions: Mapping[str, str], now: float) -> _State:
     ready = frozenset({scheduler, *said["ready"]})
     idle, active = said["idle"], said["active"]
-    report = Report(ready, frozenset(said["busy"]), said["wanted"], active, 0.0 if active else None)
+    report = Report(ready, frozenset(said["busy"]), said["wanted"], active, 0.0 if active else None, versions)
     return _State(report, None if active or idle is None else now - idle)
 
 

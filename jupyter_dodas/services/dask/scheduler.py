@@ -17,6 +17,7 @@ from distributed.scheduler import Scheduler
 from jupyter_dodas.services.dask.control import Control
 from jupyter_dodas.services.dask.credentials import DASHBOARD
 from jupyter_dodas.services.dask.dashboard import lock
+from jupyter_dodas.services.dask.mismatch import forgive
 from jupyter_dodas.services.dask.process import configure, run, scratch, warm
 from jupyter_dodas.services.dask.security import security
 
@@ -25,6 +26,7 @@ __all__ = ["main"]
 logger = getLogger("jupyter_dodas.services.dask.scheduler")  # it runs as __main__
 
 warm()
+forgive()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,8 @@ __all__ = ["DaskOptions", "DaskService"]
 _SCHEDULER: Final = "jupyter_dodas.services.dask.scheduler"
 _WORKER: Final = "jupyter_dodas.services.dask.worker"
 
+_NOTICE: Final = 25.0
+"""Seconds, so that with its grace a worker has the half minute that nodes are emptied with by default."""
 _LEAST_MEMORY: Final = 128 * 2**20  # bytes; an idle worker takes half of it
 
 
@@ -54,6 +56,10 @@ class DaskService(Service):
     title: ClassVar[str] = "Dask"
     summary: ClassVar[str] = "Python functions, arrays and data frames on many workers."
     preload: ClassVar[tuple[str, ...]] = (_SCHEDULER, _WORKER)
+    packages: ClassVar[tuple[str, ...]] = (
+        *("dask", "distributed", "cloudpickle", "msgpack", "tornado", "toolz"),
+        *("numpy", "pandas", "pyarrow"),
+    )
     Options: ClassVar[type[CommonOptions]] = DaskOptions
 
     def roles(self, options: CommonOptions) -> tuple[Role, ...]:
@@ -92,6 +98,7 @@ class DaskService(Service):
             cores=group.cores,
             memory=int(group.memory),
             gpus=group.gpus,
+            notice=_NOTICE,
         )
 
     def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:

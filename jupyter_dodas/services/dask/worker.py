@@ -4,6 +4,7 @@ Importing it does all that can be done beforehand, and starts nothing: instances
 """
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import dask.config
 import distributed
@@ -88,10 +90,8 @@ async def _serve(arguments: Namespace) -> int:
             return _OUTGROWN
     except asyncio.CancelledError:
         logger.info("The worker was told to end")
-        if worker.status in (Status.running, Status.paused):  # its data goes to others, if there are any and it is done quickly
-            with suppress(OSError):
-                async with asyncio.timeout(LINGER):
-                    await worker.close_gracefully(reason="end")
+        if worker.status in (Status.running, Status.paused):
+            await _leave(worker, patience=float(os.environ.get("DODAS_GRACE", "0")) - 2 * LINGER)
     except TimeoutError:
         logger.error("No scheduler answers at %s", arguments.scheduler)  # noqa: TRY400 - where it waited tells nothing
         return 1
@@ -101,6 +101,35 @@ async def _serve(arguments: Namespace) -> int:
     finally:
         await worker.close(reason="end")
     return 0
+
+
+async def _leave(worker: Worker, patience: float) -> None:
+    """Begin nothing new, and give the data to others, if there are any and it is done in time.
+
+    Parameters
+    ----------
+    patience
+        Seconds that tasks which run have to finish in.
+    """
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()  # older releases of Python 3.11 take a timeout for one more cancellation else
+    if patience > 0:
+        with suppress(OSError):
+            async with asyncio.timeout(patience):
+                await _retire(worker, remove=False)
+                worker.status = Status.closing_gracefully  # also where nobody could take its data
+                finished = asyncio.ensure_future(worker.finished())  # type: ignore[no-untyped-call]
+                while (worker.state.executing or worker.state.long_running) and not finished.done():
+                    await asyncio.wait({finished}, timeout=_WATCH)
+    if worker.status not in (Status.closing, Status.closed):
+        with suppress(OSError):
+            async with asyncio.timeout(LINGER):
+                await _retire(worker, remove=True)  # what is new among its data
+
+
+async def _retire(worker: Worker, *, remove: bool) -> None:
+    cause = f"dodas-end-{uuid4()}"
+    await worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=remove, stimulus_id=cause)
 
 
 async def _outgrown(worker: Worker) -> bool:

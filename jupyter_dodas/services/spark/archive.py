@@ -25,15 +25,26 @@ _EDITION: Final = "2"
 """To be raised when `training` makes another archive of the same Java and Spark."""
 
 
-def path(java: Java, spark: Spark) -> Path:
-    """Where the archive is, or will be. Java and Spark must be the very same files."""
-    parts = [_EDITION, str(java.program), java.version, spark.class_path, spark.version, str(spark.jars.stat().st_mtime_ns)]
+def path(java: Java, spark: Spark, *, shared: bool = False) -> Path:
+    """Where the archive is, or will be. Java and Spark must be the very same files.
+
+    Parameters
+    ----------
+    shared
+        For everybody who has this interpreter, as images have it.
+    """
+    # Layers of images keep whole seconds.
+    parts = [_EDITION, str(java.program), java.version, spark.class_path, spark.version, str(int(spark.jars.stat().st_mtime))]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return platformdirs.user_cache_path("jupyter-dodas") / f"spark-{spark.version}-{key}.jsa"
+    folder = Path(sys.prefix, "share") if shared else platformdirs.user_cache_path()
+    return folder / "jupyter-dodas" / f"spark-{spark.version}-{key}.jsa"
 
 
 def find(java: Java, spark: Spark) -> str | None:
     """Return the archive, if it has been made."""
+    shared = path(java, spark, shared=True)
+    if shared.exists():
+        return str(shared)
     with suppress(OSError):
         made = path(java, spark)
         os.utime(made)  # it is in use; those that nobody uses are removed one day

@@ -11,7 +11,7 @@ from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.spark.java import PATIENT, sharing
 
-__all__ = ["OVERHEAD", "check_asked", "check_given", "executor_options", "of_applications", "size"]
+__all__ = ["OVERHEAD", "check_asked", "check_given", "encryption", "executor_options", "of_applications", "size"]
 
 OVERHEAD: Final = 512 * 2**20
 """The least that an executor runs in: Spark keeps 300 MiB for itself and insists on half as much again."""
@@ -140,6 +140,21 @@ def of_applications(name: str, options: CommonOptions) -> dict[str, str]:
     return settings
 
 
+def encryption(host: str) -> Mapping[str, str]:
+    """Return what a process is configured with, so that nobody reads its connections on the way: nothing on the loopback interface.
+
+    Parameters
+    ----------
+    host
+        The address at which others reach it. All processes of a cluster have one of the same kind.
+    """
+    if host.startswith("127."):
+        return {}
+    # Without the second, whoever does not encrypt is let in as well, if they know the secret.
+    return {"spark.network.crypto.enabled": "true", "spark.network.crypto.saslFallback": "false"}
+
+
 def executor_options(archive: str | None, own: str) -> str:
     """Return the options of executors' Java: the class-data archive, and the user's own, which win."""
-    return " ".join([*PATIENT, *sharing(archive), *([own] if own else [])])
+    # The folder that an executor works in is scratch of its worker. Libraries put files there that a killed Java leaves behind.
+    return " ".join([*PATIENT, *sharing(archive), "-Djava.io.tmpdir=.", *([own] if own else [])])

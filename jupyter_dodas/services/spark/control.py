@@ -1,11 +1,14 @@
-"""The other end of `link` beside a worker: on the controller's word, it sends the worker the signal to retire."""
+"""The other end of `link` beside a worker: on the controller's word, it sends the worker the signal to retire.
+
+It also tells which versions its executors will find.
+"""
 
 import asyncio
 import hmac
 import json
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -13,12 +16,16 @@ from typing import Final
 
 import psutil
 
+from jupyter_dodas import versions
 from jupyter_dodas.services.spark import credentials
+from jupyter_dodas.services.spark.service import SparkService
 
 __all__ = ["Control"]
 
 _RETIRE: Final = getattr(signal, "SIGPWR", None)  # Linux alone has it
 _PATIENCE: Final = 5.0
+
+_VERSIONS: Final = versions.installed(SparkService.packages)
 
 _HEARD: Final = 1.5
 """Seconds after which executors that are still there are told themselves, again and again: the driver, which the master tells,
@@ -48,19 +55,26 @@ class Control:
             await server.serve_forever()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        challenge, request = secrets.token_hex(16), f"decommission {self._name}"
+        challenge = secrets.token_hex(16)
         try:
             async with asyncio.timeout(_PATIENCE):
                 writer.write(f"{challenge}\n".encode())
-                said = (await reader.readline()).decode("utf-8", "replace").strip()
+                shown, _, request = (await reader.readline()).decode("utf-8", "replace").strip().partition(" ")
                 proof = credentials.proof(credentials.read(self._folder), challenge, request)
-                if hmac.compare_digest(said.encode(), f"{proof} {request}".encode()):
-                    writer.write(json.dumps({"executors": self._decommission()}).encode() + b"\n")
+                if hmac.compare_digest(shown.encode(), proof.encode()) and (answer := self._do(request)) is not None:
+                    writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
         except (OSError, ValueError):
             pass  # whoever asked is gone, or no peer of ours
         finally:
             writer.close()
+
+    def _do(self, request: str) -> Mapping[str, object] | None:
+        if request == f"decommission {self._name}":
+            return {"executors": self._decommission()}
+        if request == f"versions {self._name}":
+            return _VERSIONS
+        return None
 
     def _decommission(self) -> int:
         """Have the worker retire, once; return how many executors it still has."""

@@ -10,14 +10,14 @@ import signal
 import socket
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from jupyter_dodas.errors import DodasError
 from jupyter_dodas.services.spark import archive, folders
-from jupyter_dodas.services.spark.conf import executor_options
+from jupyter_dodas.services.spark.conf import encryption, executor_options
 from jupyter_dodas.services.spark.control import Control
 from jupyter_dodas.services.spark.credentials import FILE
 from jupyter_dodas.services.spark.java import PATIENT, SMALL, Java, Spark, command, environment, find_java, find_spark, sharing
@@ -121,14 +121,16 @@ async def _beside(arguments: Namespace, java: Java, spark: Spark, process: async
     """Do what is to be done beside Java."""
     if arguments.role == "worker":
         await Control(arguments.name, process, arguments.secrets).serve(arguments.listen or arguments.host, arguments.control)
-    elif arguments.role == "master" and archive.find(java, spark) is None:
+    elif arguments.role == "master" and not arguments.listen and archive.find(java, spark) is None:
+        # In a container, which has an address of its own, it would be made for nobody: their images bring it along.
         await archive.make_in_background()
 
 
 def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> list[str]:
     secrets = str(arguments.secrets / FILE)
     found = archive.find(java, spark)
-    shared = sharing(found)
+    common = [*sharing(found), f"-Djava.io.tmpdir={folder}"]
+    encrypted = encryption(arguments.host)
     match arguments.role:
         case "master":
             recovery = {
@@ -142,7 +144,7 @@ def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> li
                 *(java, spark, "org.apache.spark.deploy.master.Master"),
                 *("--host", arguments.host, "--port", str(arguments.rpc), "--webui-port", str(arguments.web)),
                 *("--properties-file", secrets),
-                options=["-Xmx512m", *SMALL, *shared, *_defined({**_COMMON, **recovery})],
+                options=["-Xmx512m", *SMALL, *common, *_defined({**encrypted, **_COMMON, **recovery})],
             )
         case "worker":
             return command(
@@ -150,10 +152,11 @@ def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> li
                 *("--host", arguments.host, "--port", str(arguments.rpc), "--webui-port", str(arguments.web)),
                 *("--cores", str(arguments.cores), "--memory", f"{arguments.memory // 2**20}M"),
                 *("--work-dir", str(folder / "work"), "--properties-file", secrets, f"spark://{arguments.master}"),
-                options=["-Xmx512m", *SMALL, *shared, *_defined(_COMMON)],
+                options=["-Xmx512m", *SMALL, *common, *_defined({**encrypted, **_COMMON})],
             )
     settings = dict(setting.split("=", 1) for setting in arguments.setting)
     settings |= {
+        **encrypted,
         _EXECUTOR_JAVA: executor_options(found, settings.get(_EXECUTOR_JAVA, "")),
         "spark.eventLog.dir": folders.history().as_uri(),
         "spark.driver.host": arguments.host,
@@ -168,11 +171,11 @@ def _command(arguments: Namespace, java: Java, spark: Spark, folder: Path) -> li
         *(word for name, value in settings.items() for word in ("--conf", f"{name}={value}")),
         *(["--packages", ",".join(arguments.package)] if arguments.package else []),
         "spark-internal",
-        options=[f"-Xmx{arguments.memory // 2**20}m", *PATIENT, *shared],
+        options=[f"-Xmx{arguments.memory // 2**20}m", *PATIENT, *common],
     )
 
 
-def _defined(settings: dict[str, str]) -> list[str]:
+def _defined(settings: Mapping[str, str]) -> list[str]:
     return [f"-D{name}={value}" for name, value in settings.items()]
 
 

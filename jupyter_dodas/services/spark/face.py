@@ -29,29 +29,31 @@ class SparkCluster(aio.Cluster):
     """A Spark cluster."""
 
     @classmethod
-    def warm(cls, asked: Options) -> None:
+    def warm(cls, asked: Options, here: str | None) -> None:
         """Import what `session` needs and start the driver's Java: seconds of computing, to be spent while the cluster starts.
 
         Parameters
         ----------
         asked
             The options of the cluster. With a Connect server, its driver is a part of it, and none is started here.
+        here
+            The address of the driver.
         """
         options = asked if isinstance(asked, SparkOptions) else SparkOptions()
         if options.connect:
             import pyspark.sql.connect.session  # noqa: F401
+        elif here is not None:
+            from jupyter_dodas.services.spark import driver
 
-            return
-        from jupyter_dodas.services.spark import driver
-
-        with suppress(LaunchFailed):  # a package that is not to be had, for one: `session` says so to whoever wants one
-            driver.ensure(driver.Driver(memory=int(options.driver_memory), packages=options.packages))
+            with suppress(LaunchFailed):  # a package that is not to be had, for one: `session` says so to whoever wants one
+                driver.ensure(driver.Driver(here, int(options.driver_memory), options.packages))
 
     async def session(self, **settings: Any) -> "SparkSession":
         """Return a session whose executors run in this cluster; the same one if this process has it already.
 
-        On a cluster launched with ``connect=True`` it is a Spark Connect session, of which a process can have several; otherwise a
-        classic one, with its driver in this process, of which it can have one.
+        On a cluster launched with ``connect=True``, or from where its executors cannot reach this process, it is a Spark Connect
+        session, of which a process can have several; otherwise a classic one, with its driver in this process, of which it can
+        have one.
 
         Parameters
         ----------
@@ -61,7 +63,8 @@ class SparkCluster(aio.Cluster):
         Raises
         ------
         NotSupported
-            If this process has a classic session with another cluster.
+            If this process has a classic session with another cluster, or cannot be reached by executors and there is no Connect
+            server.
         InvalidOption, MissingSoftware, LaunchFailed, ClusterFailed
         """
         return await asyncio.to_thread(self.blocking_session, **settings)
@@ -75,10 +78,11 @@ class SparkCluster(aio.Cluster):
         if options.connect:
             from jupyter_dodas.services.spark import connect
 
-            # See `SparkService.addresses`: a port that is forwarded has an address of digits.
-            address = connection.addresses["connect"].replace("//127.0.0.1:", "//localhost:")
-            return connect.session(address, credentials.read(connection.secrets)[credentials.TOKEN], given)
-        return self._classic(record, options, connection, given)
+            token = credentials.read(connection.secrets)[credentials.TOKEN]
+            return connect.session(self._uid, connection.addresses["connect"], token, given)
+        if (here := self._backend.here) is None:
+            raise _apart(self.name)
+        return self._classic(record, options, connection, here, given)
 
     async def client(self) -> "SparkSession":
         """See `session`."""
@@ -89,12 +93,12 @@ class SparkCluster(aio.Cluster):
         return self.blocking_session()
 
     async def stop(self, *, timeout: float = 60) -> Any:
-        """See `aio.Cluster.stop`. A session of this process ends first, and finishes its event log."""
-        await asyncio.to_thread(_end_session, self._uid)
+        """See `aio.Cluster.stop`. Sessions of this process end first, and a classic one finishes its event log."""
+        await asyncio.to_thread(_end_sessions, self._uid)
         return await super().stop(timeout=timeout)
 
     def _classic(
-        self, record: Record, options: SparkOptions, connection: aio.Connection, given: Mapping[str, str]
+        self, record: Record, options: SparkOptions, connection: aio.Connection, here: str, given: Mapping[str, str]
     ) -> "SparkSession":
         from pyspark.sql import SparkSession
 
@@ -114,9 +118,7 @@ class SparkCluster(aio.Cluster):
             for name, value in given.items():
                 session.conf.set(name, value)
             return session
-        _, _, address = connection.addresses["master"].rpartition("/")
-        host = address.rpartition(":")[0]
-        driver.ensure(driver.Driver(host, int(options.driver_memory), options.packages))
+        driver.ensure(driver.Driver(here, int(options.driver_memory), options.packages))
         settings = {
             **conf.of_applications(self.name, options),
             "spark.eventLog.dir": folders.history().as_uri(),
@@ -126,10 +128,11 @@ class SparkCluster(aio.Cluster):
         executor = "spark.executor.extraJavaOptions"
         settings |= {
             **{name: value for name, value in credentials.read(connection.secrets).items() if name not in _NOT_FOR_DRIVERS},
+            **conf.encryption(here),
             executor: conf.executor_options(driver.shared(), settings.get(executor, "")),
             "spark.master": connection.addresses["master"],
-            "spark.driver.host": host,
-            "spark.driver.bindAddress": host,
+            "spark.driver.host": here,
+            "spark.driver.bindAddress": here,
             driver.CLUSTER: identity,
         }
         return driver.create(settings, options.environment.python or "python3")
@@ -162,14 +165,23 @@ def _second(name: str, context: "SparkContext") -> NotSupported:
     )
 
 
-def _end_session(uid: str) -> None:
-    """Stop the session of this process, if it belongs to a cluster; without importing pyspark for that."""
+def _apart(name: str) -> NotSupported:
+    return NotSupported(
+        f"This process cannot have a session with {name!r}, which was launched without a Connect server",
+        cause="The driver of a classic session would be here, where its executors cannot reach it.",
+        remedy="Use it from a notebook that runs beside it, or launch it with connect=True, as a launch from here does by itself.",
+    )
+
+
+def _end_sessions(uid: str) -> None:
+    """Stop the sessions of this process that belong to a cluster; without importing pyspark for that."""
     import sys
 
     if "pyspark" not in sys.modules:
         return
-    from jupyter_dodas.services.spark import driver
+    from jupyter_dodas.services.spark import connect, driver
 
+    connect.end(uid)
     context = driver.active()
     if context is not None and (context.getConf().get(driver.CLUSTER) or "").partition(".")[0] == uid:
         context.stop()

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from logging import getLogger
 from time import monotonic, time
 from typing import Any, Final
@@ -24,6 +25,7 @@ _QUICK, _BUSY, _CALM = 0.15, 1.0, 2.0  # seconds between looks: while something 
 _YOUNG: Final = 10.0  # for so many seconds an application is left alone: its first page would cost it a second of its start
 _TOKEN: Final = 60.0
 _ANSWER: Final = 5.0
+_QUESTIONS: Final = 5  # so often a worker is asked for its versions, if it does not answer
 _NAMED: Final = ("master", "connect")
 
 
@@ -33,6 +35,8 @@ class SparkLink:
     def __init__(self, site: Callable[[], Site], changed: Callable[[], None]) -> None:
         self._site, self._changed = site, changed
         self._report = Report()
+        self._versions: Mapping[str, str] | None = None  # as the first worker has told them
+        self._questions = _QUESTIONS
         self._ended: float | None = None  # when activity ended, on our clock
         self._awaited: frozenset[str] = frozenset()
         self._since = monotonic()
@@ -44,7 +48,7 @@ class SparkLink:
         said = self._report
         if self._ended is None or said.active:
             return said
-        return Report(said.ready, said.busy, said.wanted, said.active, max(monotonic() - self._ended, 0.0))
+        return replace(said, last_active=max(monotonic() - self._ended, 0.0))
 
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
         """Decommission workers: their executors take no more tasks, give away what they hold, and end."""
@@ -54,8 +58,8 @@ class SparkLink:
         except OSError:
             return ()
         there = [(name, endpoint) for name in instances if (endpoint := site.endpoints.get(name)) is not None]
-        left = await asyncio.gather(*(_decommission(name, endpoint, properties) for name, endpoint in there))
-        return [name for (name, _), executors in zip(there, left, strict=True) if executors == 0]
+        left = await asyncio.gather(*(_beside(f"decommission {name}", endpoint, properties) for name, endpoint in there))
+        return [name for (name, _), said in zip(there, left, strict=True) if said is not None and said["executors"] == 0]
 
     async def close(self) -> None:
         """Look no more."""
@@ -88,6 +92,9 @@ class SparkLink:
         master = await pages.master()
         self._applications = master.applications
         ready = {"master", *_alive(site, master)}
+        if self._versions is None and self._questions and (worker := next((name for name in ready if name not in _NAMED), None)):
+            self._questions -= 1
+            self._versions = await _beside(f"versions {worker}", site.endpoints[worker], properties)
         if (connect := site.endpoints.get("connect")) is not None and await answers_grpc(connect.host, connect.ports["grpc"]):
             ready.add("connect")
         loads = [await self._ask(pages, master, application) for application in master.applications]
@@ -103,6 +110,7 @@ class SparkLink:
             busy=frozenset(named[where] for where in busy if where in named),
             wanted=None if unknown else tasks.workers(int(properties[credentials.CORES])),
             active=unknown or tasks.tasks > 0,
+            versions=self._versions or {},
         )
 
     async def _ask(self, pages: Pages, master: Master, application: str) -> Load | None:
@@ -130,17 +138,16 @@ def _alive(site: Site, master: Master) -> Collection[str]:
     return [name for name, where in _addresses(site).items() if where in master.alive]
 
 
-async def _decommission(name: str, endpoint: Endpoint, properties: Mapping[str, str]) -> int | None:
-    """Ask one worker to retire; may be repeated. Returns how many executors it still has; None if it does not answer."""
-    request = f"decommission {name}"
+async def _beside(request: str, endpoint: Endpoint, properties: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Ask what is beside one worker: to have it retire, which may be repeated, or for versions. None if it does not answer."""
     with suppress(OSError, ValueError, LookupError):
         async with asyncio.timeout(_ANSWER):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.ports["control"])
             try:
                 challenge = (await reader.readline()).decode("ascii").strip()
                 writer.write(f"{credentials.proof(properties, challenge, request)} {request}\n".encode())
-                said: Any = json.loads(await reader.readline())
-                return int(said["executors"])
+                said: Mapping[str, Any] = json.loads(await reader.readline())
+                return said
             finally:
                 writer.transport.abort()
     return None

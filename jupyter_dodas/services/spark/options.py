@@ -28,7 +28,10 @@ class SparkOptions(CommonOptions):
     driver_memory: Memory = Field(
         default=ByteSize(2**30), description="Memory of the Java heap of a driver: of `session()`, or of the Connect server."
     )
-    connect: bool = Field(default=False, description="Run a Connect server, so that one kernel can hold several sessions.")
+    connect: bool = Field(
+        default=False,
+        description="Run a Connect server, so that one kernel can hold several sessions; from outside Kubernetes always.",
+    )
     packages: tuple[str, ...] = Field(
         default=(), description='Libraries from Maven, as "group:artifact:version", for drivers and executors.'
     )

@@ -30,6 +30,9 @@ class SparkService(Service):
     summary: ClassVar[str] = "SQL, data frames and RDDs over large data."
     worker: ClassVar[str] = "executor"
     preload: ClassVar[tuple[str, ...]] = (_DAEMON,)
+    packages: ClassVar[tuple[str, ...]] = ("pyspark", "pandas", "pyarrow", "numpy")
+    # Scripts of Spark's pages take whatever follows this word in their address for an application.
+    reserved: ClassVar[frozenset[str]] = frozenset({"proxy"})
     Options: ClassVar[type[CommonOptions]] = SparkOptions
 
     def roles(self, asked: CommonOptions) -> tuple[Role, ...]:
@@ -89,6 +92,10 @@ class SparkService(Service):
         if asked.environment.python not in (None, sys.executable):
             return f"Java {found.version}, {found.program}"  # of another environment nothing is known here
         return f"Spark {java.find_spark().version} on Java {found.version}, {found.program}"
+
+    def apart(self, asked: CommonOptions) -> CommonOptions:
+        """Have a Connect server: executors must reach their driver, which then is a part of the cluster."""
+        return asked.model_copy(update={"connect": True})
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         """Look at what the master and the drivers of its applications show."""

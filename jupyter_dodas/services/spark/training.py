@@ -1,4 +1,4 @@
-"""Makes the class-data archive: ``python -m jupyter_dodas.services.spark.training``.
+"""Makes the class-data archive: ``python -m jupyter_dodas.services.spark.training [--shared]``.
 
 One Java does what all processes of a cluster do: it is driver, master and worker, reads and writes, and serves pages. What only its
 executor loads, it loads as well. When it ends, Java writes down the classes that it has.
@@ -12,7 +12,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,18 +40,29 @@ _UNSIGNED: Final = "jdk.jar.disabledAlgorithms=RSA, DSA, EC\n"
 which compiles every query in every process, would be checked and loaded each time."""
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Make the archive, unless it is there or somebody else is making it; return the exit code."""
-    os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    path = archive.path(find_java(os.environ), find_spark())
+    parser = ArgumentParser(description="Make the class-data archive of Spark.")
+    parser.add_argument("--shared", action="store_true", help="At once, and for everybody who has this interpreter: in an image.")
+    shared = parser.parse_args(argv).shared
+    if not shared:
+        _behave()
+    path = archive.path(find_java(os.environ), find_spark(), shared=shared)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(path) as alone, tempfile.TemporaryDirectory(prefix="dodas-training-") as folder:
         if alone and not path.exists():
             _make(path, Path(folder))
+    if shared:
+        print(path)  # noqa: T201 - for whoever lays it into the image
     return 0
+
+
+def _behave() -> None:
+    """Compute only when nobody else does."""
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextmanager

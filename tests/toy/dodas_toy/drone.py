@@ -48,6 +48,8 @@ def main(argv: list[str]) -> None:
             time.sleep(60)
     hub = connect(host, int(port))
     hub.sendall(json.dumps({"token": Path(token).read_text(), "role": "drone", "name": name}).encode() + b"\n")
+    sys.stdout.write(f"{name} is there\n")
+    sys.stdout.flush()
     for line in hub.makefile("rb"):
         asked = json.loads(line)
         hub.sendall(json.dumps({"number": asked["number"], "result": do(**asked["work"])}).encode() + b"\n")

@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-from distributed import secede
+from distributed import get_worker, secede
 
-__all__ = ["count_and_wait", "hold", "secede_and_wait", "touch", "wait_for_file"]
+__all__ = ["count_and_wait", "hold", "secede_and_wait", "touch", "wait_for_file", "where_after"]
 
 
 def wait_for_file(path: str, number: int) -> int:
@@ -14,6 +14,12 @@ def wait_for_file(path: str, number: int) -> int:
     while not Path(path).exists():
         time.sleep(0.01)
     return number
+
+
+def where_after(path: str) -> str:
+    """Return the name of the worker that it runs on, once the file is there."""
+    wait_for_file(path, 0)
+    return str(get_worker().name)
 
 
 def secede_and_wait(path: str) -> None:

@@ -8,11 +8,11 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 from dask_processes import Processes
-from dask_tasks import hold, wait_for_file
+from dask_tasks import hold, wait_for_file, where_after
 from distributed import fire_and_forget
 
 from jupyter_dodas.services.base import Report
-from jupyter_dodas.testing.waiting import blocking_until
+from jupyter_dodas.testing.waiting import blocking_until, until
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +36,26 @@ async def test_told_to_end_all_end_well_and_soon(fresh: Fresh, tmp_path: Path) -
         assert time.monotonic() - began < 10
         assert await watched.until(lambda report: not report.ready) == Report()
     assert "Traceback" not in cluster.log("worker-1")
+
+
+async def test_with_time_left_a_worker_finishes_what_it_runs_and_gives_its_data_away(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DODAS_GRACE", "12")
+    cluster = fresh("scheduler", "worker-1", "worker-2")
+    async with cluster.link() as watched, cluster.client(asynchronous=True) as client:
+        await watched.until(lambda report: len(report.ready) == 3)
+        there = {"workers": "worker-1", "allow_other_workers": True, "pure": False}
+        kept = client.submit(Path.touch, tmp_path / "kept", exist_ok=False, **there)
+        await kept
+        running = client.submit(where_after, str(tmp_path / "go-on"), **there)
+        await watched.until(lambda report: report.busy == {"worker-1"})
+        cluster.running["worker-1"].send_signal(SIGTERM)
+        await until(lambda: "told to end" in cluster.log("worker-1"), within=5)
+        (tmp_path / "go-on").touch()
+        assert await running == "worker-1"
+        assert await cluster.ended("worker-1") == 0
+        assert await client.gather([kept, running]) == [None, "worker-1"], "neither was computed again"
 
 
 async def test_all_at_once_as_when_a_cluster_is_stopped(fresh: Fresh) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from distributed import Client
 from distributed.core import Status
 
 from jupyter_dodas import blocking
-from jupyter_dodas.backends.base import Backend, Connection, Store
+from jupyter_dodas.backends.base import Backend, Connection, Line, Store
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, InvalidOption, NotFound, TimedOut
 from jupyter_dodas.options import Options
@@ -41,6 +41,10 @@ class OnePlace(Backend):
     def store(self) -> Store:
         return self._store
 
+    @property
+    def here(self) -> str:
+        return "127.0.0.1"
+
     def check(self, service: Service, asked: Options) -> Options:
         return asked  # whoever started it has seen to that
 
@@ -57,6 +61,9 @@ class OnePlace(Backend):
 
     async def logs(self, cluster: str, instance: str | None = None, *, lines: int = 200) -> dict[str, str]:
         return {}
+
+    async def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
+        yield ()
 
     async def begin(self) -> Record:
         await self._store.create(self._processes.spec)
@@ -234,6 +241,7 @@ def test_nothing_is_sent_unless_wanted(cluster: Cluster, place: OnePlace, desk: 
 def test_holding_a_cluster_imports_no_distributed() -> None:
     import subprocess
 
-    code = "import sys, jupyter_dodas.services.dask.face as f; print('distributed' in sys.modules); f.DaskCluster.warm(f.Options())"
+    code = "import sys, jupyter_dodas.services.dask.face as f; print('distributed' in sys.modules); "
+    code += "f.DaskCluster.warm(f.Options(), None)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

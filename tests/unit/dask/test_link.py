@@ -9,7 +9,9 @@ from dask_tasks import secede_and_wait, wait_for_file
 
 from jupyter_dodas.services.base import Report, Site
 from jupyter_dodas.services.dask.link import DaskLink
+from jupyter_dodas.services.dask.service import DaskService
 from jupyter_dodas.testing.waiting import until
+from jupyter_dodas.versions import installed
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +31,7 @@ async def test_everybody_answers_and_nothing_is_wanted(shared: Processes) -> Non
         assert await watched.link.report() == Report()
         report = await watched.until(lambda report: report.ready >= EVERYBODY)
         assert report.ready == EVERYBODY
+        assert report.versions == installed(DaskService.packages)
         await watched.until(lambda report: report.wanted == 0 and not report.busy and not report.active)
         assert watched.changes
 

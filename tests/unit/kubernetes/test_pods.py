@@ -33,6 +33,13 @@ def test_a_pod_keeps_to_the_restricted_profile() -> None:
     assert {key for volume in spec["volumes"] for key in volume} == {"name", "emptyDir", "secret"}
 
 
+def test_a_node_that_is_emptied_gives_more_time_than_we_do() -> None:
+    made = pod(worker(grace=4.2, notice=20))
+    assert made["spec"]["terminationGracePeriodSeconds"] == 25
+    assert made["metadata"]["annotations"] == {"jupyter-dodas/grace": "5"}
+    assert {"name": "DODAS_GRACE", "value": "25"} in made["spec"]["containers"][0]["env"]
+
+
 def test_a_pod_goes_with_its_record() -> None:
     owner = pod(worker())["metadata"]["ownerReferences"][0]
     assert (owner["name"], owner["uid"]) == ("dodas-higgs", "k-1")
@@ -119,7 +126,7 @@ def test_what_is_added_is_there_and_ours_wins() -> None:
     )
     made = pod(worker(), patch)
     spec, bare = made["spec"], pod(worker())
-    assert (spec["nodeSelector"], made["metadata"]["annotations"]) == ({"disk": "ssd"}, {"note": "x"})
+    assert (spec["nodeSelector"], made["metadata"]["annotations"]) == ({"disk": "ssd"}, {"note": "x", "jupyter-dodas/grace": "5"})
     assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert made["metadata"]["labels"] == {**bare["metadata"]["labels"], "team": "higgs"}
     assert spec["volumes"][-2:] == [

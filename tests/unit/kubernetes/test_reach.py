@@ -1,6 +1,7 @@
 """Where the addresses of a record lead from here."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ class Inside:
         self.own_namespace, self.namespace = own, there
 
 
+class OneLife(MemoryStore):
+    """Records without successors."""
+
+    async def secrets_of(self, name: str, _uid: str) -> Mapping[str, bytes]:
+        return await self.secrets(name)
+
+
 def record(**addresses: str) -> Record:
     spec = a_spec()
     scheduler = InstanceStatus(role="scheduler", since=time.time(), host="higgs-scheduler", ports={"comm": 18000, "ui": 18001})
@@ -32,7 +40,7 @@ def record(**addresses: str) -> Record:
 @pytest.mark.parametrize(("there", "host"), [("a", "higgs-scheduler"), ("b", "higgs-scheduler.b")])
 async def test_inside_names_are_enough(there: str, host: str) -> None:
     api: Any = Inside("a", there)
-    store: Any = MemoryStore()
+    store: Any = OneLife()
     found = await Reach(api, store).connection(record(scheduler="tls://higgs-scheduler:18000", ui="http://higgs-scheduler:18001/x"))
     assert found.addresses == {"scheduler": f"tls://{host}:18000", "ui": f"http://{host}:18001/x"}
 
@@ -42,13 +50,13 @@ async def test_inside_names_are_enough(there: str, host: str) -> None:
 )
 async def test_what_leads_to_no_instance_is_left_out(address: str) -> None:
     api: Any = Inside("a", "a")
-    store: Any = MemoryStore()
+    store: Any = OneLife()
     assert (await Reach(api, store).connection(record(dashboard=address))).addresses == {}
 
 
 async def test_secrets_are_for_their_owner_alone() -> None:
     api: Any = Inside("a", "a")
-    store: Any = MemoryStore()
+    store: Any = OneLife()
     made = record()
     await store.create(made.spec)
     await store.keep_secrets("higgs", {"key": b"x"})

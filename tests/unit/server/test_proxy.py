@@ -66,3 +66,45 @@ def test_an_instance_elsewhere_is_not_reached(record: Make, host: str) -> None:
     status = made.status.model_copy(update={"instances": {"scheduler": scheduler}, "addresses": {"dashboard": address}})
     with pytest.raises(NotYours):
         target_of(made.model_copy(update={"status": status}), "dashboard")
+
+
+def in_pods(made: Record, host: str, port: int = 18001) -> Record:
+    """Return a record whose scheduler has this host."""
+    scheduler = made.status.instances["scheduler"].model_copy(update={"host": host, "ports": {"dashboard": port}})
+    status = made.status.model_copy(
+        update={"instances": {"scheduler": scheduler}, "addresses": {"dashboard": f"http://{host}:{port}"}}
+    )
+    return made.model_copy(update={"status": status})
+
+
+def test_a_pod_of_the_cluster_is_reached_by_name_from_its_namespace(record: Make) -> None:
+    made = in_pods(record(), "higgs-scheduler")
+    assert target_of(made, "dashboard", made.status.addresses) == Target("higgs-scheduler", 18001)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "higgs-scheduler.kube-system",
+        "higgs-scheduler.kube-system.svc.cluster.local",
+        "higgs-worker-1",  # of no instance that there is
+        "top-scheduler",
+        "kubernetes.default",
+        "higgs-scheduler.evil.example",
+        "higgs-scheduler.",
+        "metadata",
+        "169.254.169.254",
+    ],
+)
+def test_no_other_name_is_reached(record: Make, host: str) -> None:
+    made = in_pods(record(), host)
+    with pytest.raises(NotYours):
+        target_of(made, "dashboard", made.status.addresses)
+
+
+@pytest.mark.parametrize(
+    "reached", ["http://higgs-worker-1:18001", "http://169.254.169.254:18001", "http://higgs-scheduler.b:18001"]
+)
+def test_an_address_that_only_the_way_has_changed_is_looked_at_too(record: Make, reached: str) -> None:
+    with pytest.raises(NotYours):
+        target_of(in_pods(record(), "higgs-scheduler"), "dashboard", {"dashboard": reached})

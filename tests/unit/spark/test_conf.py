@@ -21,3 +21,8 @@ def test_a_setting_that_cannot_be_is_told_with_a_remedy(name: str, value: str, c
         conf.check_given({name: value}, SparkOptions().all_groups())
     assert cause in refused.value.cause
     assert remedy in refused.value.remedy
+
+
+def test_what_leaves_the_machine_is_encrypted() -> None:
+    assert conf.encryption("127.0.0.1") == {}
+    assert conf.encryption("higgs-worker-1")["spark.network.crypto.enabled"] == "true"

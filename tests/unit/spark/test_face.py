@@ -9,7 +9,7 @@ PROGRAM = """
 from jupyter_dodas.services.spark.face import SparkCluster
 from jupyter_dodas.services.spark.options import SparkOptions
 from jupyter_dodas.services.spark import driver
-SparkCluster.warm(SparkOptions(memory=2**29, driver_memory=2**29, connect={connect}))
+SparkCluster.warm(SparkOptions(memory=2**29, driver_memory=2**29, connect={connect}), "127.0.0.1")
 from pyspark import SparkContext
 print(SparkContext._gateway is not None)
 driver.release()
