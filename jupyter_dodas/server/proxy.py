@@ -85,8 +85,11 @@ def target_of(record: Record, dashboard: str, reached: Mapping[str, str] | None 
 
 
 def _own_names(record: Record) -> Collection[str]:
-    """Return the names of the cluster's pods. They are single words, so a resolver takes them for names of its own namespace."""
-    return {f"{record.name}-{instance}" for instance in record.status.instances}
+    """Return the names of the cluster's pods. They are single words, so a resolver takes them for names of its own namespace.
+
+    Whoever can write a record could name an instance with dots, and so another host.
+    """
+    return {f"{record.name}-{instance}" for instance in record.status.instances if "." not in instance}
 
 
 def _target(address: str) -> Target:

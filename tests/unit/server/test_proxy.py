@@ -102,6 +102,14 @@ def test_no_other_name_is_reached(record: Make, host: str) -> None:
         target_of(made, "dashboard", made.status.addresses)
 
 
+def test_an_instance_whose_name_is_another_host_is_not_reached(record: Make) -> None:
+    made = in_pods(record(), "higgs-x.evil.example")
+    instances = {"x.evil.example": made.status.instances["scheduler"]}
+    made = made.model_copy(update={"status": made.status.model_copy(update={"instances": instances})})
+    with pytest.raises(NotYours):
+        target_of(made, "dashboard", made.status.addresses)
+
+
 @pytest.mark.parametrize(
     "reached", ["http://higgs-worker-1:18001", "http://169.254.169.254:18001", "http://higgs-scheduler.b:18001"]
 )
