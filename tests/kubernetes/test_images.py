@@ -53,7 +53,7 @@ def told() -> Iterator[Mapping[str, Any]]:
     for name in IMAGES:
         asked("-n", namespace, "apply", "-f", "-", given=json.dumps(pod(name)))
     finished = ("-n", namespace, "get", "pods", "--field-selector=status.phase=Succeeded", "-o", "name")
-    blocking_until(lambda: kubectl(*finished).split(), within=90, meets=lambda names: len(names) == len(IMAGES))
+    blocking_until(lambda: asked(*finished).split(), within=90, meets=lambda names: len(names) == len(IMAGES))
     yield {name: json.loads(asked("-n", namespace, "logs", name)) for name in IMAGES}
     asked("delete", "namespace", namespace, "--wait=false")
 

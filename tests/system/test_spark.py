@@ -185,6 +185,22 @@ def _drains(instances: Mapping[str, Any]) -> Sequence[str]:
     return [name for name, instance in instances.items() if instance.condition is Condition.DRAINING]
 
 
+def test_a_worker_that_is_given_time_finishes_its_tasks(place: Place) -> None:
+    """As a node that is emptied gives it: its place asks it to end, and tells how long it may take."""
+    with launch(executors=2, environment={"variables": {"DODAS_GRACE": "30"}}) as cluster:
+        kernel = Kernel.napping(place, 24)
+        marks = place.state / "marks"
+        blocking_until(lambda: marks.exists() and marks.stat().st_size >= 4, within=UP)
+        before = cluster.record().status.instances["worker-1"].started
+        os.kill(place.children(place.instances("higgs")["worker-1"])[0].pid, signal.SIGTERM)
+        assert kernel.told() == {"total": sum(range(24))}
+        assert marks.stat().st_size == 24, "a task was computed again"
+        blocking_until(lambda: cluster.record().status.instances["worker-1"].started, within=UP, meets=lambda now: now != before)
+        assert cluster.record().status.instances["worker-1"].last_exit == "exit code 0"
+        kernel.go_on()
+        assert kernel.told() == {"total": sum(range(10))}
+
+
 def test_workers_follow_the_work(place: Place) -> None:
     with launch(adapt=[0, 2]) as cluster:
         assert set(cluster.record().status.instances) == {"master"}

@@ -71,12 +71,12 @@ class Control:
 
     def _do(self, request: str) -> Mapping[str, object] | None:
         if request == f"decommission {self._name}":
-            return {"executors": self._decommission()}
+            return {"executors": self.decommission()}
         if request == f"versions {self._name}":
             return _VERSIONS
         return None
 
-    def _decommission(self) -> int:
+    def decommission(self) -> int:
         """Have the worker retire, once; return how many executors it still has."""
         if _RETIRE is None:
             return len(self._executors())

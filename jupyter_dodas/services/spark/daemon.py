@@ -32,6 +32,11 @@ _COMMON: Final = {
     "spark.port.maxRetries": "0",
 }
 
+_END: Final = 5.0
+"""Seconds that are left for Java to end in."""
+
+_LOOK: Final = 0.3
+
 _EXECUTOR_JAVA: Final = "spark.executor.extraJavaOptions"
 
 
@@ -87,9 +92,12 @@ async def _serve(arguments: Namespace, java: Java, spark: Spark) -> int:
         )
         over = asyncio.create_task(process.wait())
         told = asyncio.create_task(ended.wait())
-        beside = asyncio.create_task(_beside(arguments, java, spark, process))
+        control = Control(arguments.name, process, arguments.secrets) if arguments.role == "worker" else None
+        beside = asyncio.create_task(_beside(arguments, java, spark, control))
         try:
             await asyncio.wait({over, told}, return_when=asyncio.FIRST_COMPLETED)
+            if control is not None and not over.done():
+                await _retire(control, arguments.master, float(os.environ.get("DODAS_GRACE", "0")) - _END)
             if not over.done():
                 process.terminate()
             code = await over
@@ -106,21 +114,41 @@ async def _answers(address: str, ended: asyncio.Event) -> bool:
 
     Until then the processors are free for the master itself.
     """
-    host, _, port = address.rpartition(":")
     while not ended.is_set():
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return True
+        if _listens(address):
+            return True
         with suppress(TimeoutError):
             async with asyncio.timeout(0.03):
                 await ended.wait()
     return False
 
 
-async def _beside(arguments: Namespace, java: Java, spark: Spark, process: asyncio.subprocess.Process) -> None:
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe, suppress(OSError):  # of a name that leads nowhere, for one
+        return probe.connect_ex((host, int(port))) == 0
+    return False
+
+
+async def _retire(control: Control, master: str, patience: float) -> None:
+    """Have executors finish their tasks and hand over what they hold, where there is time, and a cluster that goes on.
+
+    Parameters
+    ----------
+    patience
+        Seconds; the place gives them where it takes an instance away.
+    """
+    if patience > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while _listens(master) and control.decommission():  # noqa: ASYNC110 - nobody tells when executors have gone
+                    await asyncio.sleep(_LOOK)
+
+
+async def _beside(arguments: Namespace, java: Java, spark: Spark, control: Control | None) -> None:
     """Do what is to be done beside Java."""
-    if arguments.role == "worker":
-        await Control(arguments.name, process, arguments.secrets).serve(arguments.listen or arguments.host, arguments.control)
+    if control is not None:
+        await control.serve(arguments.listen or arguments.host, arguments.control)
     elif arguments.role == "master" and not arguments.listen and archive.find(java, spark) is None:
         # In a container, which has an address of its own, it would be made for nobody: their images bring it along.
         await archive.make_in_background()

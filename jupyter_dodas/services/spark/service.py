@@ -20,6 +20,8 @@ from jupyter_dodas.spec import ClusterSpec
 __all__ = ["SparkService"]
 
 _DAEMON: Final = "jupyter_dodas.services.spark.daemon"
+_NOTICE: Final = 25.0
+"""Seconds, so that with its grace a worker has the half minute that nodes are emptied with by default."""
 
 
 class SparkService(Service):
@@ -76,6 +78,7 @@ class SparkService(Service):
             group=name.rpartition("-")[0] if role.scaled else None,
             command=command,
             endpoint=endpoint,
+            notice=_NOTICE if role.scaled else 0.0,
             any_port=role.name != "master",  # of executors and drivers
             cores=cores,
             memory=memory,
