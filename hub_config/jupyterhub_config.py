@@ -1,7 +1,8 @@
 """A hub for one machine: the development IAM, the proxy, and servers that are processes of the account that the hub runs as.
 
-Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying out, and
-for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder for keys and records).
+Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying
+out, and for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder, for keys and
+records).
 """
 
 import os

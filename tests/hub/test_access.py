@@ -61,7 +61,7 @@ def test_a_suspended_user_can_spawn_with_neither_cookie_nor_token(make_hub: Make
     for _ in range(2):
         assert httpx.post(f"{hub.url}/hub/api/users/alice/server", headers=headers, json={}).status_code == 403
         assert alice.api("POST", "/users/alice/server").status_code == 403
-    assert is_asked_to_sign_in(alice, "/hub/spawn/alice")
+    assert alice.get("/hub/spawn/alice").status_code == 403
     assert not running(hub, "alice")
 
 
@@ -165,7 +165,9 @@ def test_who_is_renamed_at_the_provider_keeps_the_name_here(make_hub: Make) -> N
     assert [note["user"] for note in hub.notes("sign-in")] == ["alice", "alice"]
 
 
-@pytest.mark.parametrize("name", ["../../etc", "root", "ROOT", "a/b", "a b", "álvaro", "日本", "x" * 64, "a..b", ".a", "<b>", "a%2fb", "daemon"])
+@pytest.mark.parametrize(
+    "name", ["../../etc", "root", "ROOT", "a/b", "a b", "álvaro", "日本", "x" * 64, "a..b", ".a", "<b>", "a%2fb", "daemon"]
+)
 def test_names_that_could_do_harm_are_refused(hub: Hub, name: str) -> None:
     hub.iam.change(name, groups=["cms"])
     refused = hub.browser().sign_in(name)
