@@ -58,6 +58,11 @@ class Keys:
             raise TokenInvalid(kind, "It is signed with a key that the provider does not have.")
         return key
 
+    async def count(self) -> int:
+        """Return how many there are, asked anew."""
+        await self._flights.join("keys", self._read)
+        return len(self._keys)
+
     def _named(self, name: object) -> jwt.PyJWK | None:
         if name is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))  # the standard lets a provider with one key leave its name out

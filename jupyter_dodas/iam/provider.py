@@ -84,6 +84,10 @@ class Provider:
         """See `Discovery.metadata`."""
         return await self._discovery.metadata()
 
+    async def count_keys(self) -> int:
+        """Return how many keys there are to verify tokens with, asked anew. Raises as `redeem` does."""
+        return await self._keys.count()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
