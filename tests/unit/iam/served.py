@@ -53,7 +53,7 @@ class Served:
         asked |= {"code_challenge": challenge, "code_challenge_method": "S256", **changed}
         async with httpx.AsyncClient() as browser:
             reply = await browser.post(f"{self.issuer}authorize", data={**asked, "user": user})
-        return reply.headers.get("location", f"{reply.status_code} {reply.text}")
+        return str(reply.headers.get("location", f"{reply.status_code} {reply.text}"))
 
     async def redeem(self, code: str, verifier: str = "v" * 43, back_to: str = BACK) -> Grant:
         return await self.provider.redeem(code, verifier=verifier, back_to=back_to)
