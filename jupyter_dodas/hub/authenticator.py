@@ -69,7 +69,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
             self.provider = Provider(self.issuer, self.client_id, lambda: secret.read_text("utf-8").strip(), profile=profile)
         except InvalidSetting as error:
             raise SystemExit(f"error: {error}") from None
-        self.audit = Audit(Path(self.audit_file) if self.audit_file else None)
+        self.audit = Audit(Path(self.audit_file) if self.audit_file else None, self.log)
         self.sessions = Sessions(self.provider, self.grace)
         self.desk = TokenDesk(self.sessions, self.provider, self.audiences, self.by_exchange, self.audit)
         self._refreshes: Flights[bool] = Flights()

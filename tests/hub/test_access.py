@@ -145,6 +145,15 @@ def test_a_session_survives_the_restart_of_hub_and_provider(make_hub: Make) -> N
     assert alice.spawn("alice").status_code in {201, 202}
 
 
+def test_a_provider_that_turns_its_keys_keeps_everybody(make_hub: Make) -> None:
+    hub = make_hub()
+    alice = signed_in(hub, "alice")
+    hub.iam.signal(signal.SIGHUP)
+    signed_in(hub, "bob")
+    alice.spawn("alice")
+    assert running(hub, "alice")
+
+
 def test_a_name_belongs_to_whom_it_was_first(make_hub: Make) -> None:
     hub = make_hub()
     signed_in(hub, "alice")
