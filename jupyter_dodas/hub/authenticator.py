@@ -150,6 +150,9 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         if finding.standing is Standing.KEPT:
             self.log.warning("%s is kept signed in, though the provider cannot be asked: %s", user.name, finding.why)
             return True
+        if finding.standing is Standing.DOUBTFUL:
+            self.log.warning("%s must sign in again; what they run is kept: %s", user.name, finding.why)
+            return False
         if finding.person is None:
             self._lost(user, finding.why)
             return False

@@ -48,6 +48,8 @@ class Session(BaseModel):
     scope: Sequence[str]
     confirmed: float
     """When the provider last said that all is well, in seconds since 1970."""
+    in_doubt: bool = False
+    """The refresh token was shown, and no answer came: the provider may have replaced it all the same."""
 
     @classmethod
     def begun(cls, grant: Grant, person: Person) -> Self:
@@ -68,6 +70,7 @@ class Session(BaseModel):
                 "access_token": grant.access_token,
                 "refresh_token": grant.refresh_token or self.refresh_token,
                 "expires": grant.expires,
+                "in_doubt": False,
             }
         )
 
@@ -82,6 +85,9 @@ class Standing(Enum):
     CONFIRMED = "confirmed"
     KEPT = "kept"
     """It cannot be asked; what it said last holds for a while."""
+    DOUBTFUL = "doubtful"
+    """An answer of the provider got lost, and the next refresh token with it. That is nobody's fault: they must sign in again, but
+    what they run is kept for a while."""
     ENDED = "ended"
 
 
@@ -127,6 +133,9 @@ class Sessions:
             except (IamRefused, TokenInvalid) as error:
                 if isinstance(error, IamRefused) and error.error in _OURS:
                     return self._without_answer(session, f"{error.error}: {error.cause}")
+                if isinstance(error, IamRefused) and self._is_doubtful(session):
+                    await self._save(user, session.model_copy(update={"refresh_token": None}))
+                    return Finding(Standing.DOUBTFUL, why="An answer of the provider got lost, and the session with it.")
                 await user.save_auth_state(None)
                 return Finding(Standing.ENDED, why=f"{error.message}. {error.cause}")
             await self._save(user, session.model_copy(update={"confirmed": self._clock()}))
@@ -152,9 +161,9 @@ class Sessions:
                 return await self._provider.exchange(session.access_token, scope=scope, audience=audience)
             if session.refresh_token is None:
                 raise IamRefused("invalid_grant", "The session has no refresh token; offline_access is not among the hub's scopes.")
-            grant = await self._provider.renew(session.refresh_token, scope=scope, audience=audience)
-            kept = grant.refresh_token or session.refresh_token
-            await self._save(user, session.model_copy(update={"refresh_token": kept}))
+            grant = await self._spend(user, session, session.refresh_token, scope=scope, audience=audience)
+            kept = {"refresh_token": grant.refresh_token or session.refresh_token, "in_doubt": False}
+            await self._save(user, session.model_copy(update=kept))
             return grant
 
     async def end(self, user: HubUser) -> None:
@@ -188,10 +197,21 @@ class Sessions:
             if session.expires < self._clock():
                 raise IamRefused("invalid_grant", "The access token has expired, and there is no refresh token.")
             return session, session.grant()
-        grant = await self._provider.renew(session.refresh_token)
+        grant = await self._spend(user, session, session.refresh_token)
         renewed = session.renewed(grant)
         await self._save(user, renewed)
         return renewed, grant
+
+    async def _spend(self, user: HubUser, session: Session, token: str, *, scope: Sequence[str] = (), audience: str = "") -> Grant:
+        try:
+            return await self._provider.renew(token, scope=scope, audience=audience)
+        except IamUnreachable as error:
+            if error.in_doubt and not session.in_doubt:
+                await self._save(user, session.model_copy(update={"in_doubt": True}))
+            raise
+
+    def _is_doubtful(self, session: Session) -> bool:
+        return session.in_doubt and self._clock() - session.confirmed < self._grace
 
     def _without_answer(self, session: Session, why: str) -> Finding:
         if self._clock() - session.confirmed < self._grace:

@@ -196,7 +196,7 @@ class Provider:
         began = time.time()
         reply = await self._transport.post((await self.metadata()).token_endpoint, asked, self._credentials())
         if not isinstance(reply.get("access_token"), str):
-            raise IamUnreachable(self.issuer, "It granted something without an access token.")
+            raise IamUnreachable(self.issuer, "It granted something without an access token.", in_doubt=True)
         lifetime = _seconds(reply.get("expires_in"))
         return Grant(
             access_token=reply["access_token"],

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from jupyter_dodas.errors import IamRefused, IamUnreachable
 from jupyter_dodas.hub.session import Session, Sessions, Standing
-from jupyter_dodas.iam.provider import Provider
+from jupyter_dodas.iam.provider import Grant, Provider
 from tests.unit.iam.served import Served, served
 
 pytestmark = pytest.mark.anyio
@@ -141,12 +141,57 @@ async def test_an_outage_keeps_a_session_for_its_grace(iam: Served, user: User) 
     now = time.time()
     sessions = Sessions(away, grace=100, clock=lambda: now)
     assert (await sessions.confirm(user)).standing is Standing.KEPT
+    assert not user.session.in_doubt, "nothing was sent, so nothing can have been done"
     with pytest.raises(IamUnreachable):
         await sessions.delegate(user, audience="https://a", scope=["storage.read:/cms"], by_exchange=False)
     now += 101
     assert (await sessions.confirm(user)).standing is Standing.ENDED
     assert user.saved is not None, "it may come back"
     await away.close()
+
+
+class Lossy(Provider):
+    """Its answers to a refresh get lost on the way, after the provider has made them."""
+
+    lossy = True
+
+    async def renew(self, refresh_token: str, *, scope: Iterable[str] = (), audience: str = "") -> Grant:
+        grant = await super().renew(refresh_token, scope=scope, audience=audience)
+        if self.lossy:
+            raise IamUnreachable("iam", "No reply within 5 s.", in_doubt=True)
+        return grant
+
+
+async def test_an_answer_that_got_lost_costs_a_sign_in_and_nobodys_work(iam: Served, user: User) -> None:
+    provider = Lossy(iam.issuer, "hub", lambda: "top")
+    sessions = Sessions(provider, grace=10_000, clock=lambda: time.time())  # noqa: PLW0108 - as it is at that moment
+    assert (await sessions.confirm(user)).standing is Standing.KEPT
+    provider.lossy = False
+    # The provider takes the old token for stolen, and revokes all of it, the access token too.
+    assert [(await sessions.confirm(user)).standing for _ in range(3)] == [Standing.DOUBTFUL] * 3
+    await sign_in(iam, user, sessions)
+    assert (await sessions.confirm(user)).standing is Standing.CONFIRMED
+    await provider.close()
+
+
+async def test_doubt_does_not_outlast_the_grace(iam: Served, user: User, move_clock: Callable[[float], None]) -> None:
+    provider = Lossy(iam.issuer, "hub", lambda: "top")
+    sessions = Sessions(provider, grace=10_000, clock=lambda: time.time())  # noqa: PLW0108 - as it is at that moment
+    assert (await sessions.confirm(user)).standing is Standing.KEPT
+    provider.lossy = False
+    move_clock(4000)  # the access token has expired
+    assert [(await sessions.confirm(user)).standing for _ in range(3)] == [Standing.DOUBTFUL] * 3
+    move_clock(6001)
+    assert (await sessions.confirm(user)).standing is Standing.ENDED
+    assert user.saved is None
+    await sign_in(iam, user, sessions)
+    assert (await sessions.confirm(user)).standing is Standing.CONFIRMED
+    await provider.close()
+
+
+async def test_who_is_refused_without_any_doubt_is_not_kept(iam: Served, user: User) -> None:
+    await iam.provider.revoke(user.session.refresh_token or "")
+    assert (await Sessions(iam.provider, grace=10_000).confirm(user)).standing is Standing.ENDED
 
 
 async def test_a_secret_of_ours_that_is_wrong_is_no_fault_of_the_users(iam: Served, user: User) -> None:
