@@ -15,6 +15,8 @@ __all__ = [
     "CredentialsRefused",
     "DamagedRecord",
     "DodasError",
+    "IamRefused",
+    "IamUnreachable",
     "InvalidOption",
     "InvalidSetting",
     "LaunchFailed",
@@ -26,10 +28,12 @@ __all__ = [
     "NotYours",
     "PlaceUnreachable",
     "QuotaExceeded",
+    "SignInRefused",
     "StaleGeneration",
     "StateNotWritable",
     "StoreFull",
     "TimedOut",
+    "TokenInvalid",
     "UnknownKind",
     "UnknownOption",
     "did_you_mean",
@@ -223,6 +227,63 @@ class MissingRights(DodasError):
             remedy=f'An administrator can add this rule to your role: apiGroups: ["{group}"], resources: ["{resource}"], '
             f'verbs: ["{verb}"]. The roles that work are in deploy/.',
         )
+
+
+class IamUnreachable(DodasError):
+    """The identity provider does not answer, or not in a way that can be used.
+
+    Attributes
+    ----------
+    in_doubt
+        Whether it may have done all the same what it was asked to do.
+    """
+
+    code = "iam-unreachable"
+    retryable = True
+
+    def __init__(self, what: str, cause: str, *, in_doubt: bool = False) -> None:
+        super().__init__(
+            f"{what} does not answer as it should",
+            cause=cause,
+            remedy="Try again in a moment; an administrator of the hub can run `dodas iam check`.",
+        )
+        self.in_doubt = in_doubt
+
+
+class IamRefused(DodasError):
+    """The identity provider says no.
+
+    Attributes
+    ----------
+    error
+        The code of OAuth: ``invalid_grant`` is about the user, ``invalid_client`` about the hub.
+    """
+
+    code = "iam-refused"
+
+    def __init__(self, error: str, description: str = "") -> None:
+        super().__init__(
+            f"The identity provider refused: {error}",
+            cause=description,
+            remedy="Sign in again. If that does not help, ask your organisation whether your account is in order.",
+        )
+        self.error = error
+
+
+class TokenInvalid(DodasError):
+    """A token that is not what it should be: of another issuer, for somebody else, expired, or not signed."""
+
+    code = "token-invalid"
+
+    def __init__(self, token: str, why: str) -> None:
+        remedy = "Sign in again. If that does not help, an administrator of the hub can run `dodas iam check`."
+        super().__init__(f"The {token} will not do", cause=why, remedy=remedy)
+
+
+class SignInRefused(DodasError):
+    """Who signed in is known, but cannot come in."""
+
+    code = "sign-in-refused"
 
 
 class StateNotWritable(DodasError):

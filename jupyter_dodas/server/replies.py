@@ -31,8 +31,12 @@ STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     # Not 403: that means the user, and signing in again would not help.
     errors.CredentialsRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.MissingRights: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IamRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TokenInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.SignInRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.QuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.PlaceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IamUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ControllerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StateNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
