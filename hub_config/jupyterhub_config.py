@@ -64,7 +64,9 @@ c.ConfigurableHTTPProxy.auth_token = kept("proxy.token").read_text("ascii")
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
 
-c.JupyterHub.spawner_class = "simple"
-c.SimpleLocalProcessSpawner.home_dir_template = str(state / "homes" / "{username}")
-c.Spawner.start_timeout = 120
-c.Spawner.http_timeout = 120
+c.JupyterHub.spawner_class = "dodas"
+c.DodasSpawner.state = str(state / "users")
+c.DodasSpawner.profiles = [
+    {"name": "small", "title": "Small", "description": "For trying things out.", "cores": [1], "memory": ["2 GiB"]},
+    {"name": "large", "title": "Large", "description": "For work on larger data.", "cores": [2, 4], "memory": ["4 GiB", "8 GiB"]},
+]

@@ -7,13 +7,10 @@ from typing import Final
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.controller.table import Seen
 from jupyter_dodas.options import GroupOptions
-from jupyter_dodas.services.base import Report, Role
+from jupyter_dodas.services.base import Report, Role, Service
 from jupyter_dodas.spec import LIVE, ClusterStatus, Condition, InstanceStatus, Usage
 
-__all__ = ["GIVE_UP", "LEAVING", "Facts", "Look", "look", "seen"]
-
-GIVE_UP: Final = 4
-"""Deaths in a row, of a part that the cluster cannot be without, after which it has failed."""
+__all__ = ["LEAVING", "Facts", "Look", "look", "seen"]
 
 LEAVING: Final = frozenset({Condition.DRAINING, Condition.ENDING})
 
@@ -37,6 +34,7 @@ class Facts:
     groups: Mapping[str, GroupOptions]
     epoch: str
     now: float
+    tries: int = Service.tries
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,9 @@ def seen(facts: Facts, instances: Mapping[str, InstanceStatus], targets: Mapping
     staying = {name: i for name, i in instances.items() if i.condition not in LEAVING}
     core = [i for i in staying.values() if i.group is None]
     workers = [i for i in staying.values() if i.group is not None]
-    hopeless = [i for i in core if i.failures >= GIVE_UP]
+    hopeless = [i for i in core if i.failures >= facts.tries]
     if status.ready_at is None:
-        hopeless += [i for i in workers if i.failures >= GIVE_UP]
+        hopeless += [i for i in workers if i.failures >= facts.tries]
     if hopeless:
         return Seen.BROKEN
     if status.ready_at is None and _held(facts):
