@@ -24,14 +24,14 @@ from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record
 __all__ = ["Notebook", "notebook_name", "safe_name"]
 
 _SERVICE: Final = NotebookService()
-_LONGEST: Final = 24
+_LONGEST: Final = 22
 """Letters of a user's and a server's name in that of a notebook, before it is told apart by a digest."""
 
 _GOING: Final = frozenset({Phase.STOPPING, Phase.STOPPED, Phase.FAILED})
 
 
 def safe_name(*words: str) -> str:
-    """Return one name for these words, that can be part of a cluster's: the first word as it is where it can be, else a digest tells."""
+    """Return one name for these words, fit for a cluster: a single word as it is if it can be; else a digest tells it apart."""
     slug = re.sub(r"[^a-z0-9]+", "-", "-".join(filter(None, words)).lower()).strip("-")[:_LONGEST].strip("-")
     if slug == words[0] and not any(words[1:]):
         return slug
@@ -106,7 +106,7 @@ class Notebook:
         return handed
 
     async def _adopted(self, found: Record, asked: Mapping[str, object], variables: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Return the variables of what is there, if that will do. What was killed before they were handed over is given them now."""
+        """Return the variables of what is there, if that will do. If a hub was killed before it handed them over, do it now."""
         if found.spec.intent is Intent.STOP or found.status.phase in _GOING or dict(found.spec.options) != dict(asked):
             return None
         handed = await self.handed()

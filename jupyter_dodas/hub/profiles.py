@@ -40,12 +40,14 @@ class Profile(BaseModel):
     memory: tuple[Size, ...] = Field(default=("2 GiB",), min_length=1)
     images: tuple[str, ...] = Field(default=(), description="Container images, where notebooks run in containers.")
 
+    def offered(self) -> Mapping[str, Sequence[object]]:
+        """Return what may be chosen within it, by option."""
+        everywhere: dict[str, Sequence[object]] = {"cores": self.cores, "memory": self.memory}
+        return {**everywhere, "image": self.images} if self.images else everywhere
+
     def choice(self) -> type[BaseModel]:
-        """Return the model of what may be chosen within it."""
-        offered: dict[str, Sequence[object]] = {"cores": self.cores, "memory": self.memory}
-        if self.images:
-            offered["image"] = self.images
-        fields: dict[str, Any] = {name: (Literal[tuple(values)], values[0]) for name, values in offered.items()}
+        """Return the model of a choice within it."""
+        fields: dict[str, Any] = {name: (Literal[tuple(values)], values[0]) for name, values in self.offered().items()}
         fields["profile"] = (Literal[self.name], self.name)
         return create_model(self.title, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
 
@@ -91,7 +93,7 @@ class Profiles:
             If it is not offered.
         """
         name = asked.get("profile", next(iter(self.all)))
-        if name not in self._choices:
+        if not isinstance(name, str) or name not in self._choices:
             raise InvalidOption(
                 f"There is no profile {_short(name)}", cause="", remedy=f"Profiles of this hub: {', '.join(self._choices)}."
             )
@@ -100,11 +102,11 @@ class Profiles:
         except ValidationError as error:
             detail = error.errors()[0]
             field = str(detail["loc"][0])
-            offered = {"cores": self.all[name].cores, "memory": self.all[name].memory, "image": self.all[name].images}.get(field, ())
+            offered = ", ".join(map(str, self.all[name].offered().get(field, ())))
             raise InvalidOption(
                 f"{field}={_short(asked.get(field))} is not offered",
-                cause=f"The profile {name!r} offers {', '.join(map(str, offered))}." if offered else f"{name!r} has no such option.",
-                remedy="Choose one of those, or another profile.",
+                cause=f"The profile {name!r} offers {offered or 'nothing of this name'}.",
+                remedy="Choose what it offers, or another profile.",
             ) from error
 
     def kept(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:

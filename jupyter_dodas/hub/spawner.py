@@ -215,7 +215,7 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             address = None
         return str(self.server.url if address is None else address + self.server.base_url)
 
-    async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002 - as the hub has it
+    async def stop(self, now: bool = False) -> None:
         """End the notebook, and wait until it is gone."""
         try:
             await self._notebook.end(timeout=self.stop_timeout)
@@ -238,6 +238,6 @@ def _as_failure(error: DodasError) -> web.HTTPError:
     """Return an error as the hub shows it to whoever started the notebook."""
     status = HTTPStatus.BAD_REQUEST if isinstance(error, InvalidOption) else HTTPStatus.SERVICE_UNAVAILABLE
     words = in_words(Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy))
-    failure = web.HTTPError(status, words.replace("%", "%%"))
-    failure.jupyterhub_message = words
+    failure = web.HTTPError(status, words)
+    setattr(failure, "jupyterhub_message", words)  # noqa: B010 - what its pages show, which Tornado's class does not know
     return failure

@@ -1,4 +1,4 @@
-"""What somebody reads who waits for a notebook: named steps with what they usually take, and why it takes longer. No percentages."""
+"""What somebody reads who waits for a notebook: named steps with what they usually take, and what delays them. No percentages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
