@@ -218,11 +218,12 @@ class Hub(AbstractContextManager["Hub"]):
 
     def running(self, mark: str = "") -> list[int]:
         """Everything that runs at the places of its users and has `mark` in its command line."""
-        prefix, found = f"DODAS_STATE={self.folder}/".encode(), []
+        here, found = f"XDG_RUNTIME_DIR={self.runtime}".encode(), []
         for process in Path("/proc").iterdir():
             try:
                 variables = (process / "environ").read_bytes().split(b"\0") if process.name.isdigit() else []
-                if any(one.startswith(prefix) for one in variables) and mark.encode() in (process / "cmdline").read_bytes():
+                placed = any(one.startswith((b"DODAS_STATE=", b"DODAS_CLUSTER=")) for one in variables)
+                if here in variables and placed and mark.encode() in (process / "cmdline").read_bytes():
                     found.append(int(process.name))
             except OSError:
                 continue  # it has ended
