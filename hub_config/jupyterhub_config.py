@@ -1,7 +1,8 @@
-"""A hub for one machine: the development IAM, the proxy, and servers that are processes of the account that the hub runs as.
+"""A hub for one machine: the development IAM, the proxy, and notebooks that are processes of the account that the hub runs as.
 
-Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying out, and
-for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder for keys and records).
+Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying
+out, and for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder, for keys and
+records).
 """
 
 import os
@@ -70,3 +71,5 @@ c.DodasSpawner.profiles = [
     {"name": "small", "title": "Small", "description": "For trying things out.", "cores": [1], "memory": ["2 GiB"]},
     {"name": "large", "title": "Large", "description": "For work on larger data.", "cores": [2, 4], "memory": ["4 GiB", "8 GiB"]},
 ]
+c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
+c.Spawner.http_timeout = 120

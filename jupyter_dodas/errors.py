@@ -230,17 +230,24 @@ class MissingRights(DodasError):
 
 
 class IamUnreachable(DodasError):
-    """The identity provider does not answer, or not in a way that can be used."""
+    """The identity provider does not answer, or not in a way that can be used.
+
+    Attributes
+    ----------
+    in_doubt
+        Whether it may have done all the same what it was asked to do.
+    """
 
     code = "iam-unreachable"
     retryable = True
 
-    def __init__(self, what: str, cause: str) -> None:
+    def __init__(self, what: str, cause: str, *, in_doubt: bool = False) -> None:
         super().__init__(
             f"{what} does not answer as it should",
             cause=cause,
             remedy="Try again in a moment; an administrator of the hub can run `dodas iam check`.",
         )
+        self.in_doubt = in_doubt
 
 
 class IamRefused(DodasError):

@@ -69,7 +69,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
             self.provider = Provider(self.issuer, self.client_id, lambda: secret.read_text("utf-8").strip(), profile=profile)
         except InvalidSetting as error:
             raise SystemExit(f"error: {error}") from None
-        self.audit = Audit(Path(self.audit_file) if self.audit_file else None)
+        self.audit = Audit(Path(self.audit_file) if self.audit_file else None, self.log)
         self.sessions = Sessions(self.provider, self.grace)
         self.desk = TokenDesk(self.sessions, self.provider, self.audiences, self.by_exchange, self.audit)
         self._refreshes: Flights[bool] = Flights()
@@ -78,6 +78,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
 
     def get_handlers(self, app: Any) -> Sequence[tuple[str, type]]:
         """Return the pages of signing in, and the desk for tokens. The hub is there now, so begin to watch over it."""
+        self.identities = Identities(app.db, self.issuer)
         self._watch = Watch(app, self.refresh_user, self.auth_refresh_age)
         self._watch.start()
         return [*super().get_handlers(app), ("/api/dodas/token", TokenHandler)]
@@ -94,8 +95,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
                 back_to=self.get_callback_url(handler),
             )
             person = await self.provider.identify(grant, nonce=str(kept.get("nonce", "")))
-            known = Identities(handler.db, self.issuer).name_of(person.subject)
-            name = known or hub_name(person.username, self._reserved)
+            name = self.identities.name_of(person.subject) or hub_name(person.username, self._reserved)
         except DodasError as error:
             self.audit.note("sign-in-refused", why=error.code, detail=error.message, address=handler.request.remote_ip)
             raise as_reply(error) from None
@@ -107,7 +107,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         """Bind the name to its owner, now that it is certain that they may come in."""
         subject = auth_model["auth_state"]["subject"]
         try:
-            Identities(handler.db, self.issuer).bind(subject, auth_model["name"])
+            self.identities.bind(subject, auth_model["name"])
         except DodasError as error:
             self.audit.note("sign-in-refused", why=error.code, user=auth_model["name"], subject=subject)
             raise as_reply(error) from None
@@ -150,6 +150,9 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         if finding.standing is Standing.KEPT:
             self.log.warning("%s is kept signed in, though the provider cannot be asked: %s", user.name, finding.why)
             return True
+        if finding.standing is Standing.DOUBTFUL:
+            self.log.warning("%s must sign in again; what they run is kept: %s", user.name, finding.why)
+            return False
         if finding.person is None:
             self._lost(user, finding.why)
             return False
@@ -172,10 +175,9 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
 
     def _lost(self, user: Any, why: str) -> None:
         self.desk.forget(user.name)
-        if user.active and self._watch is not None:
+        if user.active and self._watch is not None and self._watch.end_soon(user):
             self.audit.note("access-lost", user=user.name, why=why)
-            self.log.warning("%s has no access any more: %s", user.name, why)
-            self._watch.end_soon(user)
+            self.log.warning("%s may no longer be here (%s): their servers are ended", user.name, why)
 
     # -- what people start ----------------------------------------------------------------------------------------------
 

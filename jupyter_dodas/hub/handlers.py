@@ -82,6 +82,12 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]
         if not self.get_query_argument("code", ""):
             raise web.HTTPError(HTTPStatus.BAD_REQUEST, "The identity provider sent no code. Sign in again.")
 
+    async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
+        """Store who has signed in; nobody refreshes their session before at the same time."""
+        name = authenticated["name"]
+        async with self.authenticator.sessions.replaced(name, self.find_user(name)):
+            return await super().auth_to_user(authenticated, user)
+
     def _request_summary(self) -> str:
         # For Tornado's log of what goes wrong: the address without what is secret in it.
         return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"

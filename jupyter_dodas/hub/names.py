@@ -32,7 +32,8 @@ def hub_name(username: str, reserved: Container[str]) -> str:
     SignInRefused
         If it can be no name here.
     """
-    name = username.lower()
+    # Some letters of other alphabets become ours in lower case: the sign for kelvin is no k.
+    name = username.lower() if username.isascii() else username
     if not name:
         raise SignInRefused(
             "Your account has no user name",

@@ -4,10 +4,9 @@ A refresh token is used once. Who uses one here holds the lock of its user, and 
 """
 
 import asyncio
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol, Self
@@ -41,8 +40,6 @@ class Session(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str
-    """Of this sign-in; another one has another."""
     subject: str
     access_token: str = Field(repr=False)
     refresh_token: str | None = Field(repr=False)
@@ -51,12 +48,13 @@ class Session(BaseModel):
     scope: Sequence[str]
     confirmed: float
     """When the provider last said that all is well, in seconds since 1970."""
+    in_doubt: bool = False
+    """The refresh token was shown, and no answer came: the provider may have replaced it all the same."""
 
     @classmethod
     def begun(cls, grant: Grant, person: Person) -> Self:
         """Return the session of a sign-in."""
         return cls(
-            id=secrets.token_hex(8),
             subject=person.subject,
             access_token=grant.access_token,
             refresh_token=grant.refresh_token,
@@ -72,6 +70,7 @@ class Session(BaseModel):
                 "access_token": grant.access_token,
                 "refresh_token": grant.refresh_token or self.refresh_token,
                 "expires": grant.expires,
+                "in_doubt": False,
             }
         )
 
@@ -86,6 +85,9 @@ class Standing(Enum):
     CONFIRMED = "confirmed"
     KEPT = "kept"
     """It cannot be asked; what it said last holds for a while."""
+    DOUBTFUL = "doubtful"
+    """An answer of the provider got lost, and the next refresh token with it. That is nobody's fault: they must sign in again, but
+    what they run is kept for a while."""
     ENDED = "ended"
 
 
@@ -119,7 +121,7 @@ class Sessions:
 
     async def confirm(self, user: HubUser) -> Finding:
         """Ask the provider whether a session still holds, and who its user is now. The tokens are new afterwards."""
-        async with self._lock(user):
+        async with self._lock(user.name):
             session = await self._load(user)
             if session is None:
                 return Finding(Standing.ENDED, why="not signed in")
@@ -131,9 +133,12 @@ class Sessions:
             except (IamRefused, TokenInvalid) as error:
                 if isinstance(error, IamRefused) and error.error in _OURS:
                     return self._without_answer(session, f"{error.error}: {error.cause}")
-                await self._forget(user, session)
+                if isinstance(error, IamRefused) and self._is_doubtful(session):
+                    await self._save(user, session.model_copy(update={"refresh_token": None}))
+                    return Finding(Standing.DOUBTFUL, why="An answer of the provider got lost, and the session with it.")
+                await user.save_auth_state(None)
                 return Finding(Standing.ENDED, why=f"{error.message}. {error.cause}")
-            await self._save(user, session, session.model_copy(update={"confirmed": self._clock()}))
+            await self._save(user, session.model_copy(update={"confirmed": self._clock()}))
             return Finding(Standing.CONFIRMED, person)
 
     async def delegate(self, user: HubUser, *, audience: str, scope: Sequence[str], by_exchange: bool) -> Grant:
@@ -146,7 +151,7 @@ class Sessions:
         IamUnreachable
             If it cannot be asked.
         """
-        async with self._lock(user):
+        async with self._lock(user.name):
             session = await self._load(user)
             if session is None:
                 raise IamRefused("invalid_grant", "Nobody is signed in with this name.")
@@ -156,31 +161,57 @@ class Sessions:
                 return await self._provider.exchange(session.access_token, scope=scope, audience=audience)
             if session.refresh_token is None:
                 raise IamRefused("invalid_grant", "The session has no refresh token; offline_access is not among the hub's scopes.")
-            grant = await self._provider.renew(session.refresh_token, scope=scope, audience=audience)
-            kept = grant.refresh_token or session.refresh_token
-            await self._save(user, session, session.model_copy(update={"refresh_token": kept}))
+            grant = await self._spend(user, session, session.refresh_token, scope=scope, audience=audience)
+            kept = {"refresh_token": grant.refresh_token or session.refresh_token, "in_doubt": False}
+            await self._save(user, session.model_copy(update=kept))
             return grant
 
     async def end(self, user: HubUser) -> None:
         """Forget a session, and have the provider revoke it."""
-        async with self._lock(user):
+        async with self._lock(user.name):
             session = await self._load(user)
             if session is None:
                 return
-            await self._forget(user, session)
-            # Where this fails it is forgotten here all the same, and ends there by itself.
-            with suppress(IamRefused, IamUnreachable):
-                await self._provider.revoke(session.refresh_token or session.access_token)
+            await user.save_auth_state(None)
+            await self._revoke(session)
+
+    @asynccontextmanager
+    async def replaced(self, name: str, user: HubUser | None) -> AsyncIterator[None]:
+        """Hold the lock while a sign-in is stored, so that no refresh of the session before comes between; then revoke that one.
+
+        Parameters
+        ----------
+        name
+            Who signs in.
+        user
+            The same as a user of the hub, if they are one already.
+        """
+        async with self._lock(name):
+            before = None if user is None else await self._load(user)
+            yield
+        if before is not None:
+            await self._revoke(before)
 
     async def _renew(self, user: HubUser, session: Session) -> tuple[Session, Grant]:
         if session.refresh_token is None:
             if session.expires < self._clock():
                 raise IamRefused("invalid_grant", "The access token has expired, and there is no refresh token.")
             return session, session.grant()
-        grant = await self._provider.renew(session.refresh_token)
+        grant = await self._spend(user, session, session.refresh_token)
         renewed = session.renewed(grant)
-        await self._save(user, session, renewed)
+        await self._save(user, renewed)
         return renewed, grant
+
+    async def _spend(self, user: HubUser, session: Session, token: str, *, scope: Sequence[str] = (), audience: str = "") -> Grant:
+        try:
+            return await self._provider.renew(token, scope=scope, audience=audience)
+        except IamUnreachable as error:
+            if error.in_doubt and not session.in_doubt:
+                await self._save(user, session.model_copy(update={"in_doubt": True}))
+            raise
+
+    def _is_doubtful(self, session: Session) -> bool:
+        return session.in_doubt and self._clock() - session.confirmed < self._grace
 
     def _without_answer(self, session: Session, why: str) -> Finding:
         if self._clock() - session.confirmed < self._grace:
@@ -193,21 +224,16 @@ class Sessions:
         except ValidationError:
             return None  # nothing, or what another authenticator left
 
-    async def _save(self, user: HubUser, before: Session, after: Session) -> None:
-        if await self._is(user, before):
-            await user.save_auth_state(after.model_dump())
+    async def _save(self, user: HubUser, session: Session) -> None:
+        await user.save_auth_state(session.model_dump())
 
-    async def _forget(self, user: HubUser, session: Session) -> None:
-        if await self._is(user, session):
-            await user.save_auth_state(None)
+    async def _revoke(self, session: Session) -> None:
+        # Where this fails it is forgotten here all the same, and ends there by itself.
+        with suppress(IamRefused, IamUnreachable):
+            await self._provider.revoke(session.refresh_token or session.access_token)
 
-    async def _is(self, user: HubUser, session: Session) -> bool:
-        # Meanwhile somebody may have signed in anew, which takes no lock: theirs is the session that counts.
-        now = await self._load(user)
-        return now is not None and now.id == session.id
-
-    def _lock(self, user: HubUser) -> asyncio.Lock:
-        return self._locks.setdefault(user.name, asyncio.Lock())
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 _SOON: Final = 60.0

@@ -221,6 +221,8 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             await self._notebook.end(timeout=self.stop_timeout)
         except TimedOut as error:
             self.log.warning("%s: %s", self._log_name, error)  # the place goes on with it
+        except DodasError as error:
+            raise _as_failure(error) from None
 
     # -- what the hub keeps -----------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The keys that a provider signs with: kept, and fetched once more when a token names one that is not among them."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -14,8 +15,8 @@ __all__ = ["ALGORITHMS", "Keys"]
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures with a private key. HS256 is none: who can verify it can make it; neither is `none`."""
 
-_PATIENCE: Final = 10.0
-"""Seconds before a key that is not there makes us ask again: tokens of a stranger's making must not become requests."""
+_PATIENCE: Final = 1.0
+"""Seconds between two requests for the keys, however many tokens name one that is not there."""
 
 
 class Keys:
@@ -51,12 +52,18 @@ class Keys:
             raise TokenInvalid(kind, f"It is signed with {str(header.get('alg'))[:20]!r}, which proves nothing.")
         name = header.get("kid")
         key = self._named(name)
-        if key is None and time.monotonic() - self._asked > _PATIENCE:
+        if key is None:
+            # All who miss one wait for the same answer. It may be a new key, so nobody is turned away for having come too soon.
             await self._flights.join("keys", self._read)
             key = self._named(name)
         if key is None:
             raise TokenInvalid(kind, "It is signed with a key that the provider does not have.")
         return key
+
+    async def count(self) -> int:
+        """Return how many there are, asked anew."""
+        await self._flights.join("keys", self._read)
+        return len(self._keys)
 
     def _named(self, name: object) -> jwt.PyJWK | None:
         if name is None and len(self._keys) == 1:
@@ -64,6 +71,7 @@ class Keys:
         return self._keys.get(name) if isinstance(name, str) else None
 
     async def _read(self) -> None:
+        await asyncio.sleep(max(0.0, self._asked + _PATIENCE - time.monotonic()))
         found = await self._fetch()
         keys = {}
         for number, raw in enumerate(found.get("keys") or ()):

@@ -74,7 +74,7 @@ def _entitled(value: object) -> Iterable[str]:
 
 def _clean(value: object) -> frozenset[str]:
     paths = (one.removeprefix("/") for one in _strings(value))
-    return frozenset(sorted(path for path in paths if _GROUP.fullmatch(path))[:_MOST])
+    return frozenset(sorted(path for path in paths if _GROUP.fullmatch(path) and ".." not in path.split("/"))[:_MOST])
 
 
 def _strings(value: object) -> Iterable[str]:

@@ -84,6 +84,10 @@ class Provider:
         """See `Discovery.metadata`."""
         return await self._discovery.metadata()
 
+    async def count_keys(self) -> int:
+        """Return how many keys there are to verify tokens with, asked anew. Raises as `redeem` does."""
+        return await self._keys.count()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
@@ -192,7 +196,7 @@ class Provider:
         began = time.time()
         reply = await self._transport.post((await self.metadata()).token_endpoint, asked, self._credentials())
         if not isinstance(reply.get("access_token"), str):
-            raise IamUnreachable(self.issuer, "It granted something without an access token.")
+            raise IamUnreachable(self.issuer, "It granted something without an access token.", in_doubt=True)
         lifetime = _seconds(reply.get("expires_in"))
         return Grant(
             access_token=reply["access_token"],

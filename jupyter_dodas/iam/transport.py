@@ -63,10 +63,11 @@ class Transport:
             async with asyncio.timeout(self._patience), self._client.stream(method, url, **how) as response:
                 body = await _read(response)
         except TimeoutError:
-            raise IamUnreachable(host, f"No reply within {self._patience:g} s.") from None
+            raise IamUnreachable(host, f"No reply within {self._patience:g} s.", in_doubt=method == "POST") from None
         except (httpx.HTTPError, httpx.InvalidURL, OverflowError) as error:
-            raise IamUnreachable(host, f"{type(error).__name__}: {error}") from error
-        return _judged(host, response.status_code, body)
+            asked = method == "POST" and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise IamUnreachable(host, f"{type(error).__name__}: {error}", in_doubt=asked) from error
+        return _judged(host, response.status_code, body, in_doubt=method == "POST")
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -78,9 +79,9 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _judged(host: str, status: int, body: bytes) -> Mapping[str, Any]:
+def _judged(host: str, status: int, body: bytes, *, in_doubt: bool) -> Mapping[str, Any]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise IamUnreachable(host, f"It replied {status}.")
+        raise IamUnreachable(host, f"It replied {status}.", in_doubt=in_doubt)
     try:
         reply = json.loads(body) if body.strip() else {}
     except ValueError:
@@ -90,5 +91,5 @@ def _judged(host: str, status: int, body: bytes) -> Mapping[str, Any]:
         error = str(said.get("error") or ("invalid_token" if status == HTTPStatus.UNAUTHORIZED else f"status {status}"))
         raise IamRefused(error[:100], str(said.get("error_description", ""))[:300])
     if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(reply, dict):
-        raise IamUnreachable(host, f"It replied {status} without a JSON object.")
+        raise IamUnreachable(host, f"It replied {status} without a JSON object.", in_doubt=in_doubt)
     return reply

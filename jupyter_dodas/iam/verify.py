@@ -9,12 +9,13 @@ from jupyter_dodas.errors import TokenInvalid
 from jupyter_dodas.iam.discovery import same_issuer
 from jupyter_dodas.iam.keys import ALGORITHMS
 
-__all__ = ["verify_access_token", "verify_id_token"]
+__all__ = ["Claims", "verify_access_token", "verify_id_token"]
 
 _LEEWAY: Final = 30
 """Seconds by which the clocks of provider and hub may differ."""
 
 Claims = Mapping[str, Any]
+"""What a token says, by name."""
 
 
 def verify_id_token(token: str, key: jwt.PyJWK, *, issuer: str, client: str, nonce: str | None) -> Claims:

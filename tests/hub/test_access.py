@@ -61,7 +61,7 @@ def test_a_suspended_user_can_spawn_with_neither_cookie_nor_token(make_hub: Make
     for _ in range(2):
         assert httpx.post(f"{hub.url}/hub/api/users/alice/server", headers=headers, json={}).status_code == 403
         assert alice.api("POST", "/users/alice/server").status_code == 403
-    assert is_asked_to_sign_in(alice, "/hub/spawn/alice")
+    assert alice.get("/hub/spawn/alice").status_code == 403
     assert not running(hub, "alice")
 
 
@@ -91,8 +91,10 @@ def test_many_requests_at_once_refresh_once_and_lock_nobody_out(make_hub: Make) 
         with ThreadPoolExecutor(8) as pool:
             replies = list(pool.map(lambda _: httpx.get(f"{hub.url}/hub/home", headers=cookies).status_code, range(8)))
         assert replies == [200] * 8
-    # Each time one grant for all eight: the sign-in and five refreshes.
-    assert hub.iam.program.said().count("200 POST /token") == 6
+    # Each time one grant for all eight, or two where they took longer than the age; and no token was shown twice.
+    said = hub.iam.program.said()
+    assert 6 <= said.count("200 POST /token") <= 11
+    assert "400 POST /token" not in said
 
 
 @pytest.mark.parametrize("trouble", ["frozen", "gone"])
@@ -143,6 +145,15 @@ def test_a_session_survives_the_restart_of_hub_and_provider(make_hub: Make) -> N
     assert alice.spawn("alice").status_code in {201, 202}
 
 
+def test_a_provider_that_turns_its_keys_keeps_everybody(make_hub: Make) -> None:
+    hub = make_hub()
+    alice = signed_in(hub, "alice")
+    hub.iam.signal(signal.SIGHUP)
+    signed_in(hub, "bob")
+    alice.spawn("alice")
+    assert running(hub, "alice")
+
+
 def test_a_name_belongs_to_whom_it_was_first(make_hub: Make) -> None:
     hub = make_hub()
     signed_in(hub, "alice")
@@ -165,7 +176,9 @@ def test_who_is_renamed_at_the_provider_keeps_the_name_here(make_hub: Make) -> N
     assert [note["user"] for note in hub.notes("sign-in")] == ["alice", "alice"]
 
 
-@pytest.mark.parametrize("name", ["../../etc", "root", "ROOT", "a/b", "a b", "álvaro", "日本", "x" * 64, "a..b", ".a", "<b>", "a%2fb", "daemon"])
+@pytest.mark.parametrize(
+    "name", ["../../etc", "root", "ROOT", "a/b", "a b", "álvaro", "日本", "x" * 64, "a..b", ".a", "<b>", "a%2fb", "daemon"]
+)
 def test_names_that_could_do_harm_are_refused(hub: Hub, name: str) -> None:
     hub.iam.change(name, groups=["cms"])
     refused = hub.browser().sign_in(name)

@@ -1,5 +1,7 @@
 """Signing in and out, with our provider and with another: what a browser sees, and what an attacker does not get."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 
@@ -114,6 +116,13 @@ def test_cookies_are_for_the_hub_alone(any_hub: Hub) -> None:
         assert "HttpOnly" in named[name]
         assert "SameSite=Lax" in named[name]
     assert "Path=/hub/" in named["jupyterhub-hub-login"]
+
+
+def test_cookies_of_a_hub_on_tls_stay_on_tls(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub("c.JupyterHub.public_url = 'https://hub.example.org/'\n")
+    cookies = hub.browser().get("/hub/oauth_login").headers.get_list("set-cookie")
+    assert cookies
+    assert all("Secure" in cookie for cookie in cookies)
 
 
 def test_the_cookie_of_who_signed_out_is_dead_in_every_browser(any_hub: Hub) -> None:

@@ -54,8 +54,8 @@ def sign_in(directory: Directory, asked: Mapping[str, str]) -> str:
     hidden = "".join(f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in asked.items())
     choices = "".join(_choice(name, user) for name, user in directory.users.items())
     body = (
-        f"<h1>Who are you?</h1><p>This is the development IAM of {escape(directory.organisation)}: it serves this machine only,"
-        f' and asks for no password.</p><form method="post" action="authorize">{hidden}<ul>{choices}</ul></form>'
+        "<h1>Who are you?</h1><p>This development IAM serves this machine only, and asks for no password.</p>"
+        f'<form method="post" action="authorize">{hidden}<ul>{choices}</ul></form>'
     )
     return _PAGE.format(title="Sign in", style=_STYLE, body=body)
 

@@ -1,0 +1,111 @@
+"""A program's token: from the hub, kept and renewed, or from where WLCG's discovery looks."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from jupyter_dodas.errors import IamRefused, IamUnreachable, MissingSoftware, NotSupported
+from jupyter_dodas.iam import token
+from jupyter_dodas.iam.bearer import TokenSource, discovered
+
+
+class Desk(ThreadingHTTPServer):
+    """A hub's desk for tokens."""
+
+    status, lifetime, body = 200, 3600, b""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Reply)
+        self.asked: list[dict[str, Any]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/hub/api"
+        Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Reply(BaseHTTPRequestHandler):
+    server: Desk
+
+    def do_POST(self) -> None:
+        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        given = {"access_token": f"t{len(self.server.asked)}", "expires_in": self.server.lifetime}
+        self.send_response(self.server.status if self.headers["Authorization"] == "token key" else 403)
+        self.end_headers()
+        self.wfile.write(self.server.body or json.dumps(given).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with Desk() as made:
+        yield made
+        made.shutdown()
+
+
+def test_a_token_is_asked_for_once_and_renewed_when_half_of_it_is_gone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, real = TokenSource(desk.url, "key"), time.time
+    assert [source.token("a", ["x", "y"]), source.token("a", ["y", "x", "x"]), source.token("b")] == ["t1", "t1", "t2"]
+    assert desk.asked[0] == {"audience": "a", "scopes": ["x", "y"]}
+    monkeypatch.setattr(time, "time", lambda: real() + 1700)
+    assert source.token("a", ["x", "y"]) == "t1"
+    monkeypatch.setattr(time, "time", lambda: real() + 1900)
+    assert source.token("a", ["x", "y"]) == "t3"
+
+
+def test_what_still_lasts_is_given_while_the_hub_is_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, real = TokenSource(desk.url, "key"), time.time
+    assert source.token() == "t1"
+    desk.status = 503
+    monkeypatch.setattr(time, "time", lambda: real() + 3000)
+    assert source.token() == "t1"
+    monkeypatch.setattr(time, "time", lambda: real() + 3700)
+    with pytest.raises(IamUnreachable):
+        source.token()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (403, b'{"message": "not on the list"}', IamRefused),
+        (400, b"<html>", IamRefused),
+        (404, b"{}", MissingSoftware),
+        (502, b"", IamUnreachable),
+        (200, b"{", IamUnreachable),
+    ],
+)
+def test_what_goes_wrong_is_an_error_of_ours(desk: Desk, status: int, body: bytes, error: type[Exception]) -> None:
+    desk.status, desk.body = status, body
+    with pytest.raises(error) as raised:
+        TokenSource(desk.url, "key").token()
+    assert "key" not in str(raised.value).split()
+
+
+def test_a_notebook_of_a_hub_asks_its_hub(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_URL", desk.url + "/")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "key")
+    assert token(scopes=["x"]) == token(scopes=["x"]) == "t1"
+
+
+def test_without_a_hub_it_lies_where_others_put_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"bt_u{os.getuid()}").write_text("runtime\n")
+    (tmp_path / "file").write_text(" file \n")
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert discovered(environ) == "runtime"
+    environ["BEARER_TOKEN_FILE"] = str(tmp_path / "file")
+    assert discovered(environ) == "file"
+    environ["BEARER_TOKEN"] = "variable"
+    assert discovered(environ) == "variable"
+    for name in ("JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN", "BEARER_TOKEN", "BEARER_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert token() == "runtime"
+    with pytest.raises(NotSupported) as raised:
+        token(audience="https://a")
+    assert "BEARER_TOKEN_FILE" in raised.value.remedy
