@@ -172,6 +172,7 @@ class Hub(AbstractContextManager["Hub"]):
             f"c.IAMAuthenticator.client_secret_file = {str(self.folder / 'client.secret')!r}\n"
             f"c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{self.proxy_port}'\n"
             f"c.Spawner.cmd = {[sys.executable, str(ROOT / 'tests' / 'toy' / 'single_user.py')]!r}\n"
+            "c.DodasSpawner.profiles = []\n"  # a start asks nothing
             "c.JupyterHub.log_level = 'DEBUG'\n" + lines
         )
         try:

@@ -22,6 +22,9 @@ _ANSWER: Final = 120.0
 
 _LONGEST_WAIT: Final = 60.0
 
+_GONE: Final = Running(InstanceState.ENDED, "nobody saw how")
+"""What ended while no controller was there. It is simply started again, unless nothing is."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -64,7 +67,9 @@ def look(facts: Facts) -> Look:
     for name, instance in facts.status.instances.items():
         running = facts.running.get(name)
         if running is None:
-            if instance.condition not in LEAVING:
+            if instance.condition is Condition.READY and facts.tries == 1:
+                instances[name] = _died(instance, _GONE, facts.now)
+            elif instance.condition not in LEAVING:
                 instances[name] = instance
         elif running.state is InstanceState.ENDED:
             forget.append(name)

@@ -128,7 +128,8 @@ async def test_a_cancelled_start_is_removed(notebook: Notebook, place: Place) ->
     folder = place.root / "home"
     (folder / "wait").touch()
     starting = asyncio.create_task(notebook.start(options(environment={"folder": str(folder)}), VARIABLES, Story().see))
-    await until(lambda: place.runtime.joinpath("keeper.sock").exists() and place.instances("notebook-ada"), within=20)
+    log = place.state / "clusters" / "notebook-ada" / "logs" / "server.log"
+    await until(log.exists, within=20)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting

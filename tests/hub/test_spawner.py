@@ -36,12 +36,18 @@ for verb in ("start", "_hand_over", "address", "end"):
     gated(verb)
 """
 NAMED = "c.JupyterHub.allow_named_servers = True\n"
+PROFILES = """
+c.DodasSpawner.profiles = [
+    {"name": "small", "title": "Small"},
+    {"name": "large", "title": "Large", "description": "More.", "cores": [2, 4], "memory": ["4 GiB", "8 GiB"]},
+]
+"""
 STARTING = ("start", "_hand_over", "wait", "address")
 
 
 @pytest.fixture(scope="module")
 def gated() -> Iterator[Hub]:
-    with Hub(GATES + NAMED) as made:
+    with Hub(GATES + NAMED + PROFILES) as made:
         yield made
 
 
