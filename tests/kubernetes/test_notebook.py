@@ -46,7 +46,7 @@ async def notebook(namespace: Namespace) -> AsyncGenerator[Notebook]:
     found = Notebook(places.backend(settings.load()), "notebook-ada", "ada")
     yield found
     await found.end()
-    await until(namespace.left, within=60, meets=lambda left: left == ["configmap/jupyter-dodas-accounts"])
+    await until(namespace.left, within=60, meets=lambda left: not left)
 
 
 async def test_a_pod_gets_the_token_and_nobody_reads_it_in_its_manifest(namespace: Namespace, notebook: Notebook) -> None:
