@@ -93,12 +93,11 @@ class Notebook:
         try:
             found = await self.record()
             handed = None if found is None else await self._adopted(found, asked, variables)
-            if handed is None:
-                if found is not None:
-                    await self.end()
+            if found is None or handed is None:
+                await self.end()
                 found, handed = await self._create(asked, variables), variables
-            assert found is not None
             await self._place.wake(self.name)
+            # For how long is for the hub to say, which cancels this.
             await Cluster(self._place, found).wait(timeout=float("inf"), follower=follower)
         except asyncio.CancelledError:
             await self.dismiss()

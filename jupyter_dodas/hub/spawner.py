@@ -14,7 +14,7 @@ from traitlets import Dict, Enum, Float, Integer, List, TraitError, Unicode, def
 
 from jupyter_dodas import settings
 from jupyter_dodas.backends import places
-from jupyter_dodas.errors import DodasError, InvalidOption, InvalidSetting, TimedOut
+from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, TimedOut
 from jupyter_dodas.hub import form
 from jupyter_dodas.hub.notebooks import Notebook, notebook_name, safe_name
 from jupyter_dodas.hub.profiles import Profiles
@@ -153,6 +153,8 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             self.log.info("Starting %s: %s", self._notebook.name, shlex.join(options.command))
             handed = await self._notebook.start(options, self.get_env(), self._story.see)
             address = await self._notebook.address(timeout=self.http_timeout)
+            if address is None:
+                raise ClusterFailed(f"{self._notebook.name!r} ended as soon as it answered", cause="", remedy="Start it again.")
         except DodasError as error:
             raise _as_failure(error) from None
         finally:
@@ -160,7 +162,6 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         self.api_token = handed[TOKEN]
         self._revoke_others()
         self._ended = ""
-        assert address is not None
         return address
 
     def _revoke_others(self) -> None:
