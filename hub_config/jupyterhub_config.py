@@ -1,4 +1,4 @@
-"""A hub for one machine: the development IAM, the proxy, and servers that are processes of the account that the hub runs as.
+"""A hub for one machine: the development IAM, the proxy, and notebooks that are processes of the account that the hub runs as.
 
 Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying
 out, and for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder, for keys and
@@ -65,9 +65,11 @@ c.ConfigurableHTTPProxy.auth_token = kept("proxy.token").read_text("ascii")
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
 
-c.JupyterHub.spawner_class = "simple"
-c.SimpleLocalProcessSpawner.home_dir_template = str(state / "homes" / "{username}")
-c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+c.JupyterHub.spawner_class = "dodas"
+c.DodasSpawner.state = str(state / "users")
+c.DodasSpawner.profiles = [
+    {"name": "small", "title": "Small", "description": "For trying things out.", "cores": [1], "memory": ["2 GiB"]},
+    {"name": "large", "title": "Large", "description": "For work on larger data.", "cores": [2, 4], "memory": ["4 GiB", "8 GiB"]},
+]
 c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
-c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 120

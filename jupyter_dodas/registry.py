@@ -9,7 +9,7 @@ from jupyter_dodas.errors import UnknownKind
 if TYPE_CHECKING:
     from jupyter_dodas.services.base import Service
 
-__all__ = ["face", "kinds", "service"]
+__all__ = ["face", "is_hidden", "kinds", "service"]
 
 
 @cache
@@ -36,6 +36,11 @@ def service(kind: str) -> "Service":
         raise UnknownKind(kind, kinds())
     made: Service = point.load()()
     return made
+
+
+def is_hidden(kind: str) -> bool:
+    """Whether lists and limits leave clusters of a kind out."""
+    return kind in _found("services") and service(kind).hidden
 
 
 def face(kind: str) -> type[Any] | None:

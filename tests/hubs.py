@@ -156,6 +156,8 @@ class Hub(AbstractContextManager["Hub"]):
         self._folder = tempfile.TemporaryDirectory(prefix="dodas-hub-", ignore_cleanup_errors=True)
         self._browsers: list[Browser] = []
         self.folder = Path(self._folder.name)
+        self.runtime = self.folder / "run"
+        self.runtime.mkdir(mode=0o700)
         self.port, self.proxy_port, self.api_port, iam_port = free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
         redirects = [f"{self.url}/hub/oauth_callback"]
@@ -170,6 +172,7 @@ class Hub(AbstractContextManager["Hub"]):
             f"c.IAMAuthenticator.client_secret_file = {str(self.folder / 'client.secret')!r}\n"
             f"c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{self.proxy_port}'\n"
             f"c.Spawner.cmd = {[sys.executable, str(ROOT / 'tests' / 'toy' / 'single_user.py')]!r}\n"
+            "c.DodasSpawner.profiles = []\n"  # a start asks nothing
             "c.JupyterHub.log_level = 'DEBUG'\n" + lines
         )
         try:
@@ -193,8 +196,15 @@ class Hub(AbstractContextManager["Hub"]):
             DODAS_HUB_PORT=str(self.port),
             DODAS_HUB_API_PORT=str(self.api_port),
             DODAS_HUB_STATE=str(self.folder / "state"),
+            DODAS_LINGER="0",
+            XDG_RUNTIME_DIR=str(self.runtime),
         )
         blocking_until(lambda: (found := answers(f"{self.url}/hub/health", self.program)) and found.is_success, within=60)
+
+    def kill(self) -> None:
+        """End it at once, without a word, and leave the proxy and the notebooks alone."""
+        self.program.process.kill()
+        self.program.process.wait()
 
     def browser(self) -> "Browser":
         """A browser without any cookie."""
@@ -207,6 +217,25 @@ class Hub(AbstractContextManager["Hub"]):
         lines = self.audit.read_text("utf-8").splitlines() if self.audit.exists() else []
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
+    def running(self, mark: str = "") -> list[int]:
+        """Everything that runs at the places of its users and has `mark` in its command line."""
+        here, found = f"XDG_RUNTIME_DIR={self.runtime}".encode(), []
+        for process in Path("/proc").iterdir():
+            try:
+                variables = (process / "environ").read_bytes().split(b"\0") if process.name.isdigit() else []
+                placed = any(one.startswith((b"DODAS_STATE=", b"DODAS_CLUSTER=")) for one in variables)
+                if here in variables and placed and mark.encode() in (process / "cmdline").read_bytes():
+                    found.append(int(process.name))
+            except OSError:
+                continue  # it has ended
+        return found
+
+    def end_places(self) -> None:
+        """End what notebooks of a killed hub may have left."""
+        for keeper in self.running("local import keeper"):
+            os.kill(keeper, signal.SIGTERM)
+        blocking_until(self.running, within=20, meets=lambda left: not left)
+
     def __enter__(self) -> Self:
         return self
 
@@ -215,6 +244,7 @@ class Hub(AbstractContextManager["Hub"]):
             browser.client.close()
         self.program.stop()
         self.provider.program.stop()
+        self.end_places()
         self._folder.cleanup()
 
 

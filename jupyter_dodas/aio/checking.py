@@ -12,7 +12,10 @@ __all__ = ["checked"]
 
 def checked(kind: str, options: Mapping[str, Any], bounds: settings.Limits | None = None) -> Options:
     """Return validated options, within what the limits could ever give."""
-    valid = validate(registry.service(kind).Options, kind, options)
+    service = registry.service(kind)
+    valid = validate(service.Options, kind, options)
+    if service.hidden:
+        return valid
     barred = limits.never(bounds or settings.load().limits, limits.least(valid.all_groups().values()))
     if barred:
         raise QuotaExceeded(*map(str, barred))

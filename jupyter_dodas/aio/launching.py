@@ -164,7 +164,7 @@ async def connect(name: str, *, backend: str | None = None) -> Cluster:
 
 
 async def list(*, backend: str | None = None, session: str | None = None) -> Sequence[Cluster]:
-    """Return every cluster of the user, by name.
+    """Return every cluster of the user, by name; those of hidden kinds are left out.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ async def list(*, backend: str | None = None, session: str | None = None) -> Seq
     """
     place = places.backend(settings.load(), backend)
     records = await place.store.list()
-    return [_face(r.spec.kind)(place, r) for r in records if session is None or r.spec.session == session]
+    return [_face(r.spec.kind)(place, r) for r in _shown(records) if session is None or r.spec.session == session]
 
 
 def kinds() -> Mapping[str, str]:
@@ -186,9 +186,13 @@ async def quota(*, backend: str | None = None) -> limits.Quota:
     """Return what may be used and what is used."""
     configured = settings.load()
     records = await places.backend(configured, backend).store.list()
-    used = sum((limits.held(record.status) for record in records), limits.NOTHING)
+    used = sum((limits.held(record.status) for record in _shown(records)), limits.NOTHING)
     # The controller is a process of the user, so a limit on this machine is her own guard rail.
     return limits.Quota(configured.limits, used, enforced=False)
+
+
+def _shown(records: Sequence[Record]) -> Sequence[Record]:
+    return [record for record in records if not registry.is_hidden(record.spec.kind)]
 
 
 def _face(kind: str) -> type[Cluster]:

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from jupyter_dodas import settings
+from jupyter_dodas import registry, settings
 from jupyter_dodas.backends import places
 from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.spec import Record
@@ -15,8 +15,9 @@ __all__ = ["AsJson", "Backend", "Group", "Instance", "Name", "Names", "Timeout",
 
 
 async def records(backend: str | None = None) -> Sequence[Record]:
-    """Return the record of every cluster, also of those that cannot be read."""
-    return await places.backend(settings.load(), backend).store.list()
+    """Return the record of every cluster, also of those that cannot be read; those of hidden kinds are left out."""
+    found = await places.backend(settings.load(), backend).store.list()
+    return [record for record in found if not registry.is_hidden(record.spec.kind)]
 
 
 def whole(what: str, given: str) -> int:

@@ -7,13 +7,10 @@ from typing import Final
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.controller.table import Seen
 from jupyter_dodas.options import GroupOptions
-from jupyter_dodas.services.base import Report, Role
+from jupyter_dodas.services.base import Report, Role, Service
 from jupyter_dodas.spec import LIVE, ClusterStatus, Condition, InstanceStatus, Usage
 
-__all__ = ["GIVE_UP", "LEAVING", "Facts", "Look", "look", "seen"]
-
-GIVE_UP: Final = 4
-"""Deaths in a row, of a part that the cluster cannot be without, after which it has failed."""
+__all__ = ["LEAVING", "Facts", "Look", "look", "seen"]
 
 LEAVING: Final = frozenset({Condition.DRAINING, Condition.ENDING})
 
@@ -24,6 +21,9 @@ _ANSWER: Final = 120.0
 """Seconds within which a part must answer after its start."""
 
 _LONGEST_WAIT: Final = 60.0
+
+_GONE: Final = Running(InstanceState.ENDED, "nobody saw how")
+"""What ended while no controller was there. It is simply started again, unless nothing is."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Facts:
     groups: Mapping[str, GroupOptions]
     epoch: str
     now: float
+    tries: int = Service.tries
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def look(facts: Facts) -> Look:
     for name, instance in facts.status.instances.items():
         running = facts.running.get(name)
         if running is None:
-            if instance.condition not in LEAVING:
+            if instance.condition is Condition.READY and facts.tries == 1:
+                instances[name] = _died(instance, _GONE, facts.now)
+            elif instance.condition not in LEAVING:
                 instances[name] = instance
         elif running.state is InstanceState.ENDED:
             forget.append(name)
@@ -144,9 +147,9 @@ def seen(facts: Facts, instances: Mapping[str, InstanceStatus], targets: Mapping
     staying = {name: i for name, i in instances.items() if i.condition not in LEAVING}
     core = [i for i in staying.values() if i.group is None]
     workers = [i for i in staying.values() if i.group is not None]
-    hopeless = [i for i in core if i.failures >= GIVE_UP]
+    hopeless = [i for i in core if i.failures >= facts.tries]
     if status.ready_at is None:
-        hopeless += [i for i in workers if i.failures >= GIVE_UP]
+        hopeless += [i for i in workers if i.failures >= facts.tries]
     if hopeless:
         return Seen.BROKEN
     if status.ready_at is None and _held(facts):

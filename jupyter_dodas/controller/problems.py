@@ -41,7 +41,7 @@ def short(workers: int) -> Problem:
 
 
 def broken(cluster: str, name: str, worst: InstanceStatus, said: str, *, was_ready: bool) -> Problem:
-    """Say that a part does not come up.
+    """Say that a part does not come up, or has ended and is not started again.
 
     Parameters
     ----------
@@ -50,9 +50,12 @@ def broken(cluster: str, name: str, worst: InstanceStatus, said: str, *, was_rea
     was_ready
         Whether the cluster was ever complete.
     """
+    again = worst.failures > 1
     return Problem(
         code="cluster-failed" if was_ready else "launch-failed",
-        message=f"{name} of {cluster!r} does not come up: {worst.last_exit}, {worst.failures} times in a row",
+        message=f"{name} of {cluster!r} does not come up: {worst.last_exit}, {worst.failures} times in a row"
+        if again
+        else f"{name} of {cluster!r} has ended: {worst.last_exit}",
         cause=f"It said last:\n{said.strip()}" if said.strip() else "It said nothing.",
         remedy=f"`dodas logs {cluster}` shows more; then `dodas restart {cluster}`.",
     )

@@ -138,7 +138,7 @@ class Reconciler:
             await self._links.open(record, service)
         # Whom else there is matters only where something is limited.
         everybody = await self._store.list() if self._settings.limits != Limits() else ()
-        others = [other for other in everybody if other.name != record.name]
+        others = [other for other in everybody if other.name != record.name and not self._is_hidden(other)]
         now = self._clock()
         facts = Facts(
             status=record.status,
@@ -148,15 +148,22 @@ class Reconciler:
             groups=options.all_groups(),
             epoch=self._runner.epoch,
             now=now,
+            tries=service.tries,
         )
         looked = look(facts)
         sizes, shrink = targets(facts, self._patience.setdefault(record.spec.uid, Patience()))
         what = wanted(record.spec, record.status, now, self._settings.keep_failed)
         found = seen(facts, looked.instances, sizes)
         asked = limits.least(facts.groups.values())
-        if found is Seen.ABSENT and what is Wanted.RUN:
+        if found is Seen.ABSENT and what is Wanted.RUN and not service.hidden:
             found = admit(record, asked, others, self._settings.limits)
         return _Case(record, service, options, facts, looked, found, what, asked, sizes, shrink, others)
+
+    def _is_hidden(self, record: Record) -> bool:
+        try:
+            return self._services(record.spec.kind).hidden
+        except UnknownKind:
+            return False
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
@@ -226,8 +233,12 @@ class Reconciler:
         if not planned.start:
             return
         record = case.record
-        # That a new record has none need not be asked.
-        if not record.status.history or not await self._store.secrets(record.name):
+        # That a new record has none need not be asked, unless somebody is to hand them over.
+        new = not record.status.history and not case.service.handed
+        known = {} if new else await self._store.secrets(record.name)
+        if not case.service.handed <= known.keys():
+            return  # whoever hands them over has it looked at again
+        if not known:
             await self._store.keep_secrets(record.name, case.service.secrets(record.spec))
         site = await self._links.site(record, status)
         for name in planned.start:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from jupyter_dodas import aio, settings
+from jupyter_dodas import aio, registry, settings
 from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
@@ -42,7 +42,7 @@ class Clusters:
 
     async def list(self) -> bytes:
         """Return a `ClusterList`, written out."""
-        records = await self.backend.store.list()
+        records = [record for record in await self.backend.store.list() if not registry.is_hidden(record.spec.kind)]
         known, self._written = self._written, {}
         for record in records:
             before = known.get(record.name)

@@ -186,6 +186,10 @@ class Service(ABC):
     """Names that no cluster of this kind can have."""
     hidden: ClassVar[bool] = False
     """Whether lists and limits leave it out."""
+    tries: ClassVar[int] = 4
+    """Deaths in a row, of a part that it cannot be without, after which a cluster has failed; with 1 nothing is started again."""
+    handed: ClassVar[frozenset[str]] = frozenset()
+    """Files of secrets that whoever launches a cluster gives to `Store.keep_secrets`. Nothing starts before they are there."""
     Options: ClassVar[type[options.Options]] = options.Options
 
     @abstractmethod

@@ -114,7 +114,7 @@ class ServiceContract:
     # -- secrets ------------------------------------------------------------------------------------------------------
 
     def test_every_cluster_has_secrets_of_its_own(self, service: Service) -> None:
-        one, other = service.secrets(self.spec(service, {})), service.secrets(self.spec(service, {}))
+        one, other = self.secrets(service, self.spec(service, {})), self.secrets(service, self.spec(service, {}))
         assert one.keys() == other.keys()
         for file, secret in one.items():
             assert file == Path(file).name
@@ -123,7 +123,7 @@ class ServiceContract:
 
     def test_no_secret_is_where_others_can_read(self, service: Service, tmp_path: Path) -> None:
         for options in self.all_options(service):
-            secrets = service.secrets(self.spec(service, options.model_dump(mode="json")))
+            secrets = self.secrets(service, self.spec(service, options.model_dump(mode="json")))
             folder = _laid(secrets, tmp_path)
             site = _site(service, options, folder)
             instances = [i for i, _, _ in self.all_instances(service, options, secrets=folder)]
@@ -142,7 +142,7 @@ class ServiceContract:
 
     async def test_a_link_bears_that_nobody_answers(self, service: Service, tmp_path: Path) -> None:
         options = service.Options()
-        site = _site(service, options, _laid(service.secrets(self.spec(service, {})), tmp_path))
+        site = _site(service, options, _laid(self.secrets(service, self.spec(service, {})), tmp_path))
         before = asyncio.all_tasks()
         link = service.link(lambda: site, lambda: None)
         try:
@@ -173,7 +173,7 @@ class ServiceContract:
             writer.close()
             spoken.set()
 
-        secrets = _laid(service.secrets(self.spec(service, {})), tmp_path)
+        secrets = _laid(self.secrets(service, self.spec(service, {})), tmp_path)
         async with await asyncio.start_server(stranger, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             endpoints = {
@@ -188,6 +188,10 @@ class ServiceContract:
                 await link.close()
 
     # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def secrets(self, service: Service, spec: ClusterSpec) -> Mapping[str, bytes]:
+        """Return the secrets of a new cluster; override it to add those that are handed over."""
+        return service.secrets(spec)
 
     def spec(self, service: Service, options: Mapping[str, Any]) -> ClusterSpec:
         """Return the spec of a cluster with these options."""

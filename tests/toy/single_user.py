@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -19,5 +21,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    while Path("wait").exists():  # for tests that want a start to take its time
+        time.sleep(0.02)
     where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     ThreadingHTTPServer((where.hostname or "", where.port or 0), Answer).serve_forever()

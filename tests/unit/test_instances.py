@@ -1,6 +1,7 @@
 """What becomes of instances: the controller's look at them, and its plan for them. All of it only decides."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.controller.look import Facts, look, seen
 from jupyter_dodas.controller.plan import DRAIN, Plan, Shrink, plan
+from jupyter_dodas.controller.problems import broken
 from jupyter_dodas.controller.table import Seen
 from jupyter_dodas.limits import NOTHING, Share
 from jupyter_dodas.options import Options
@@ -55,6 +57,19 @@ def facts(
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running", [{"hub": KILLED}, {}])
+def test_what_is_never_started_again_has_failed_with_its_first_death(running: Mapping[str, Running]) -> None:
+    known = replace(facts({"hub": hub()}, running=running), tries=1)
+    found = look(known).instances
+    assert seen(known, found, {"worker": 0}) is Seen.BROKEN
+    assert broken("higgs", "hub", found["hub"], "", was_ready=True).message.startswith("hub of 'higgs' has ended: ")
+
+
+def test_what_is_started_again_has_not() -> None:
+    known = facts({"hub": hub()}, running={"hub": KILLED})
+    assert seen(known, look(known).instances, {"worker": 0}) is Seen.HURT
 
 
 @pytest.mark.parametrize(

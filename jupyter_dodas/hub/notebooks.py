@@ -1,0 +1,161 @@
+"""The notebooks of a hub, as clusters: launched or adopted, followed, ended. Nothing here knows JupyterHub.
+
+The hub may be killed at any moment, and its database then knows less than the place where the notebook runs. So the name of a
+notebook follows from its user and its server's name, and the record at the place says what is.
+"""
+
+import asyncio
+import hashlib
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from jupyter_dodas.aio import Cluster
+from jupyter_dodas.aio.cluster import Follower
+from jupyter_dodas.backends.base import Backend
+from jupyter_dodas.errors import NotFound, NotYours, TimedOut
+from jupyter_dodas.services.notebook.handover import TOKEN, VARIABLES, of_bytes, to_bytes
+from jupyter_dodas.services.notebook.service import NotebookOptions, NotebookService
+from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record
+
+__all__ = ["Notebook", "notebook_name", "safe_name"]
+
+_SERVICE: Final = NotebookService()
+_LONGEST: Final = 22
+"""Letters of a user's and a server's name in that of a notebook, before it is told apart by a digest."""
+
+_GOING: Final = frozenset({Phase.STOPPING, Phase.STOPPED, Phase.FAILED})
+
+
+def safe_name(*words: str) -> str:
+    """Return one name for these words, fit for a cluster: a single word as it is if it can be; else a digest tells it apart."""
+    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(filter(None, words)).lower()).strip("-")[:_LONGEST].strip("-")
+    if slug == words[0] and not any(words[1:]):
+        return slug
+    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
+    return f"{slug}-{digest}".strip("-")
+
+
+def notebook_name(user: str, server: str = "") -> str:
+    """Return the name of the cluster that is a user's server."""
+    return f"notebook-{safe_name(user, server)}"
+
+
+class Notebook:
+    """One notebook server, held by its name. What it tells it has just read.
+
+    Parameters
+    ----------
+    place
+        Where it runs.
+    owner
+        The user, as the hub knows them.
+    """
+
+    def __init__(self, place: Backend, name: str, owner: str) -> None:
+        self._place, self.name, self._owner = place, name, owner
+
+    async def record(self) -> Record | None:
+        """Read what was asked and what is; None if there is no such notebook.
+
+        Raises
+        ------
+        NotYours
+            If it is somebody else's.
+        """
+        try:
+            record = await self._place.store.get(self.name)
+        except NotFound:
+            return None
+        if record.spec.owner != self._owner or record.spec.kind != _SERVICE.kind:
+            raise NotYours(
+                f"There is another {record.spec.kind} {self.name!r}",
+                cause=f"It belongs to {record.spec.owner}.",
+                remedy="An administrator of the hub has to stop or rename one of them.",
+            )
+        return record
+
+    async def start(self, options: NotebookOptions, variables: Mapping[str, str], follower: Follower) -> Mapping[str, str]:
+        """See that it runs with these options and variables, and wait until it answers. Returns the variables that it has.
+
+        One that is there and differs in nothing but the token is adopted, token and all; any other is ended first. Cancelled, it
+        asks for the end of what is half made.
+
+        Raises
+        ------
+        DodasError
+            See `aio.launch`.
+        """
+        asked = self._place.check(_SERVICE, options).model_dump(mode="json")
+        try:
+            found = await self.record()
+            handed = None if found is None else await self._adopted(found, asked, variables)
+            if found is None or handed is None:
+                await self.end()
+                found, handed = await self._create(asked, variables), variables
+            await self._place.wake(self.name)
+            # For how long is for the hub to say, which cancels this.
+            await Cluster(self._place, found).wait(timeout=float("inf"), follower=follower)
+        except asyncio.CancelledError:
+            await self.dismiss()
+            raise
+        return handed
+
+    async def _adopted(self, found: Record, asked: Mapping[str, object], variables: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return the variables of what is there, if that will do. If a hub was killed before it handed them over, do it now."""
+        if found.spec.intent is Intent.STOP or found.status.phase in _GOING or dict(found.spec.options) != dict(asked):
+            return None
+        handed = await self.handed()
+        if handed is None:
+            await self._hand_over(variables)
+            return variables
+        return handed if {**handed, TOKEN: ""} == {**variables, TOKEN: ""} else None
+
+    async def _create(self, asked: Mapping[str, object], variables: Mapping[str, str]) -> Record:
+        await self._place.wake(expect=_SERVICE.preload)
+        spec = {"name": self.name, "uid": uuid.uuid4().hex[:12], "kind": _SERVICE.kind, "owner": self._owner}
+        found = await self._place.store.create(ClusterSpec.model_validate({**spec, "created": time.time(), "options": asked}))
+        await self._hand_over(variables)
+        return found
+
+    async def _hand_over(self, variables: Mapping[str, str]) -> None:
+        await self._place.store.keep_secrets(self.name, {VARIABLES: to_bytes(variables)})
+
+    async def handed(self) -> Mapping[str, str] | None:
+        """Return the variables that were handed over to it; None if none were."""
+        data = (await self._place.store.secrets(self.name)).get(VARIABLES)
+        return of_bytes(data) if data else None
+
+    async def address(self, *, timeout: float) -> str | None:
+        """Return where it answers from here, waiting for that if it is being started; None if it does not come up.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait.
+        """
+        record = await self.record()
+        if record is None:
+            return None
+        with suppress(NotFound, TimedOut):
+            await Cluster(self._place, record).wait(timeout=timeout)
+        record = await self.record()
+        return None if record is None else (await self._place.connection(record)).addresses.get("http")
+
+    async def end(self, *, timeout: float = 60) -> None:
+        """End it, and wait until it is gone.
+
+        Raises
+        ------
+        TimedOut
+        """
+        if (record := await self.record()) is not None:
+            await Cluster(self._place, record).stop(timeout=timeout)
+
+    async def dismiss(self) -> None:
+        """Ask for its end, and leave it to the place: nobody waits."""
+        with suppress(TimedOut):
+            await self.end(timeout=0)
