@@ -1,6 +1,5 @@
 """The local backend as its users see it: the records, and a keeper that is started when there is something to do."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -50,7 +49,9 @@ class LocalBackend:
         return "127.0.0.1"
 
     def _rouse(self, modules: Sequence[str]) -> None:
-        """Start the keeper, which ends again if there is one; it begins to preload `modules` at once. Blocks for some 15 ms."""
+        """Start the keeper unless it runs; it begins to preload `modules` at once. Blocks for some 15 ms."""
+        if self._layout.keeper_runs():
+            return
         self._layout.make()
         settings: dict[str, Any] = {
             "state": str(self._layout.state),
@@ -91,8 +92,7 @@ class LocalBackend:
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`."""
-        if not self._layout.keeper_runs():
-            await asyncio.to_thread(self._rouse, expect)  # whose loop this is may serve many users
+        self._rouse(expect)
         if cluster is not None:
             await self._bus.publish(cluster)
 
