@@ -160,6 +160,8 @@ async def _the_controller_of_a_user(scene: Scene) -> None:
             await until(controller.alive, within=5, meets=lambda alive: not alive)
             await cluster.scale(3)
             assert await squares[0].client.gather(squares) == SQUARES
+        # Who waits asks again: threads of the one that was killed may have held its lock for a moment longer.
+        await cluster.wait(timeout=UP)
         await scene.works(cluster, 3)
 
 
