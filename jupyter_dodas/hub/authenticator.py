@@ -142,7 +142,10 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         What it says is written here and not by the hub, whose own write would come later, and could put back a refresh token
         that was used meanwhile.
         """
-        return await self._refreshes.join(user.name, lambda: self._refresh(user))
+        confirmed = await self._refreshes.join(user.name, lambda: self._refresh(user))
+        if not confirmed:
+            user._auth_refreshed = None  # noqa: SLF001 - else the hub would go on by what it was told up to `auth_refresh_age` before
+        return confirmed
 
     async def _refresh(self, user: Any) -> bool:
         began = time.monotonic()

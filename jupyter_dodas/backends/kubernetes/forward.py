@@ -28,6 +28,9 @@ _FIRST, _SLOWER, _LONGEST = 0.3, 1.4, 0.8
 """Seconds between attempts, each of which is a request: a scheduler takes some to import what it needs."""
 _CHUNK: Final = 2**16
 
+_TLS_HANDSHAKE: Final = 0x16
+"""The first byte of whoever begins with TLS (RFC 8446, section 5.1)."""
+
 
 class Forwarder:
     """Forwards ports until it is closed.
@@ -97,14 +100,17 @@ async def _serve(
     """Serve one connection; while nobody listens in the pod it waits a little."""
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + _PATIENCE, _FIRST
+    caller = _Caller(reader, writer)
     try:
         while runs(pod):
             try:
                 async with api.websocket(f"pods/{quote(pod, safe='')}/portforward", ports=port) as socket:
-                    if await _carry(socket, reader, writer):
+                    if await _carry(socket, caller):
                         return
             except DodasError as error:
                 _log.debug("No way to %s: %s", pod, error)
+                if not caller.may_repeat:
+                    return
             if loop.time() > deadline:
                 return
             await asyncio.sleep(pause)
@@ -115,10 +121,28 @@ async def _serve(
         writer.close()
 
 
-async def _carry(socket: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Carry bytes both ways until one side ends; return whether there was anybody in the pod."""
+class _Caller:
+    """Whoever has connected here, and what they said while nobody answered: it can be said again to whoever comes next."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.said = bytearray()
+        self.left = self.answered = False
+
+    @property
+    def can_repeat(self) -> bool:
+        """Whether all that was said is still known, and somebody waits for an answer."""
+        return not self.answered and not self.left and len(self.said) <= _CHUNK
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it also does no harm if that reaches the pod twice: nothing does, nor the beginning of TLS."""
+        return self.can_repeat and (not self.said or self.said[0] == _TLS_HANDSHAKE)
+
+
+async def _carry(socket: Any, caller: _Caller) -> bool:
+    """Carry bytes both ways until one side ends; return whether that was all, else it is to be tried again."""
     beginnings = {_DATA, _ERROR}
-    heard = False
     sending: asyncio.Task[None] | None = None
     try:
         async for message in socket:
@@ -129,15 +153,15 @@ async def _carry(socket: Any, reader: asyncio.StreamReader, writer: asyncio.Stre
                 beginnings.discard(channel)
                 data = data[2:]
                 if not beginnings and sending is None:
-                    sending = asyncio.create_task(_send(socket, reader))
+                    sending = asyncio.create_task(_send(socket, caller))
             if data and channel == _ERROR:
                 _log.debug("Said of a forwarded port: %s", data)
-                return heard or bool(sending and sending.done())
+                return not caller.can_repeat  # nobody listened, so nobody has heard a word
             if data:
-                heard = True
-                writer.write(data)
-                await writer.drain()
-        return True
+                caller.answered = True
+                caller.writer.write(data)
+                await caller.writer.drain()
+        return not caller.may_repeat  # a pod that is just being replaced ends without a word
     finally:
         if sending is not None:
             sending.cancel()
@@ -145,7 +169,12 @@ async def _carry(socket: Any, reader: asyncio.StreamReader, writer: asyncio.Stre
                 await sending
 
 
-async def _send(socket: Any, reader: asyncio.StreamReader) -> None:
-    while data := await reader.read(_CHUNK):
+async def _send(socket: Any, caller: _Caller) -> None:
+    if caller.said:
+        await socket.send_bytes(bytes([_DATA]) + bytes(caller.said))
+    while data := await caller.reader.read(_CHUNK):
+        if caller.can_repeat:
+            caller.said += data
         await socket.send_bytes(bytes([_DATA]) + data)
+    caller.left = True
     await socket.close()
