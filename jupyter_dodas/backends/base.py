@@ -9,17 +9,25 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+from jupyter_dodas.limits import Allowance
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Endpoint, Instance, Service, Site
+from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
-__all__ = ["Backend", "Connection", "InstanceState", "Line", "Runner", "Running", "Store", "Tenure", "lost"]
+__all__ = ["MANDATE", "TOKEN", "Backend", "Connection", "InstanceState", "Line", "Runner", "Running", "Store", "Tenure", "lost"]
 
 
 Line: TypeAlias = tuple[str, str]
 """An instance, and a line that it wrote."""
+
+MANDATE: Final = "mandate"
+"""The secret of a place with which its controller asks a hub for access tokens of the user; see `iam.mandate`."""
+
+TOKEN: Final = "token"  # noqa: S105 - its name
+"""The secret of a place that is such a token. Instances find it in the file that BEARER_TOKEN_FILE names."""
 
 
 class Store(Protocol):
@@ -63,6 +71,14 @@ class Store(Protocol):
 
     async def secrets(self, name: str) -> Mapping[str, bytes]:
         """Read the secrets of a cluster; empty before there are any."""
+        ...
+
+    async def entrust(self, name: str, secret: bytes) -> None:
+        """Store a secret of the place itself, of no cluster, readable by its owner alone. An empty one is none."""
+        ...
+
+    async def entrusted(self, name: str) -> bytes:
+        """Read a secret of the place itself; empty if there is none."""
         ...
 
     async def account(self, receipt: Receipt) -> None:
@@ -202,6 +218,10 @@ class Tenure(Protocol):
         """Who runs their instances."""
         ...
 
+    async def limits(self) -> Limits:
+        """Return the limits that hold now, those that somebody else has set for the place among them. It is asked at every look."""
+        ...
+
     async def resign(self) -> bool:
         """Give it up, since there was nothing to do for a while; False if something has come in between."""
         ...
@@ -242,6 +262,10 @@ class Backend(Protocol):
         expect
             Modules that instances of a coming launch preload: a place that is only now started begins to import them.
         """
+        ...
+
+    async def allowance(self) -> Allowance:
+        """Return the limits that hold here: the user's own, and below them those that somebody else has set for the place."""
         ...
 
     async def connection(self, record: Record) -> Connection:

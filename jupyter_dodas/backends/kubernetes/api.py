@@ -38,8 +38,11 @@ _PATIENCE: Final = 20.0
 """Seconds in which the API server must answer."""
 
 _GROUPS: Final[Mapping[str, str]] = {
+    "deployments": "apis/apps/v1",
+    "endpointslices": "apis/discovery.k8s.io/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "networkpolicies": "apis/networking.k8s.io/v1",
+    "rolebindings": "apis/rbac.authorization.k8s.io/v1",
 }
 """Where objects are that are not of the core."""
 
@@ -157,6 +160,11 @@ class Api:
         """Merge something into an object."""
         return await self.ask("PATCH", path, body, kind="application/merge-patch+json")
 
+    async def apply(self, path: str, body: Object, manager: str) -> Answer:
+        """Make an object, or have it say what this one says, whoever said otherwise; what this one leaves open stays."""
+        query = {"fieldManager": manager, "force": "true"}
+        return await self.ask("PATCH", path, body, query=query, kind="application/apply-patch+yaml")
+
     async def delete(self, path: str, **options: object) -> Answer:
         """Delete an object, with the options of the API: ``gracePeriodSeconds``, ``preconditions``."""
         return await self.ask("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
@@ -240,7 +248,10 @@ class Api:
                 url.replace("http", "ws", 1), headers=headers, protocols=["v4.channel.k8s.io"], max_msg_size=0
             )
             async with connecting as socket:
-                yield socket
+                try:
+                    yield socket
+                finally:
+                    _hang_up(socket._response)  # noqa: SLF001 - it has no other way to its connection
 
     def _check(self, answer: Answer) -> None:
         if answer.ok or answer.status in _NOW:

@@ -11,6 +11,7 @@ from typing import Final
 
 from jupyter_dodas.backends.base import Connection, Line
 from jupyter_dodas.backends.kubernetes import parcel, patch
+from jupyter_dodas.backends.kubernetes.allowance import Allowances
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.lease import Lease, here
 from jupyter_dodas.backends.kubernetes.logs import Logs
@@ -22,6 +23,7 @@ from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.surroundings import inherited
 from jupyter_dodas.backends.locks import is_held
 from jupyter_dodas.errors import ControllerUnreachable, InvalidOption
+from jupyter_dodas.limits import Allowance
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.settings import Settings
@@ -43,6 +45,7 @@ class KubernetesBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._api = Api(settings)
+        self._allowances = Allowances(self._api)
         # The controller that was started last: when, and which process it is.
         self._started, self._process = 0.0, 0
         # Until when a controller elsewhere is known to be alive.
@@ -135,6 +138,10 @@ class KubernetesBackend:
         if "KUBECONFIG" in found:
             found["KUBECONFIG"] = os.pathsep.join(str(Path(file).absolute()) for file in found["KUBECONFIG"].split(os.pathsep))
         return {**found, "DODAS_KUBERNETES_NAMESPACE": self._api.namespace}
+
+    async def allowance(self) -> Allowance:
+        """See `Backend.allowance`."""
+        return (await self._allowances.now()).within(self._settings.limits)
 
     async def connection(self, record: Record) -> Connection:
         """See `Backend.connection`."""

@@ -74,7 +74,16 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_hang_up())
         loop.close()
+
+
+async def _hang_up() -> None:
+    """End what is still open on this loop: connections that wait for the other side's goodbye, which nobody would hear."""
+    for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # they end in steps
 
 
 async def _listen(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> int:

@@ -9,9 +9,11 @@ from jupyter_dodas.backends.kubernetes.api import Object
 
 __all__ = [
     "ACCOUNTS",
+    "ALLOWANCE",
     "CLUSTER",
     "GRACE",
     "INSTANCE",
+    "INTERACTIVE",
     "LEASE",
     "MANAGED",
     "OURS",
@@ -25,6 +27,7 @@ __all__ = [
     "owned_by",
     "part_of",
     "record_name",
+    "secret_name",
     "value",
 ]
 
@@ -33,6 +36,7 @@ OURS: Final = "jupyter-dodas"
 CLUSTER: Final = "jupyter-dodas/cluster"
 UID: Final = "jupyter-dodas/uid"
 INSTANCE: Final = "jupyter-dodas/instance"
+INTERACTIVE: Final = "jupyter-dodas/interactive"
 PART: Final = "jupyter-dodas/part"
 OWNER: Final = "jupyter-dodas/owner"
 GRACE: Final = "jupyter-dodas/grace"
@@ -40,6 +44,8 @@ GRACE: Final = "jupyter-dodas/grace"
 
 ACCOUNTS: Final = "jupyter-dodas-accounts"
 """The ConfigMap with the receipts. It belongs to no cluster, and stays."""
+ALLOWANCE: Final = "jupyter-dodas/limits"
+"""The annotation of a namespace with the limits that somebody has set for it, as JSON."""
 LEASE: Final = "jupyter-dodas-controller"
 """The Lease of the controller of the namespace."""
 
@@ -47,6 +53,11 @@ LEASE: Final = "jupyter-dodas-controller"
 def record_name(cluster: str) -> str:
     """Return the name of the object that owns all else of a cluster. It is the one name that two clusters would quarrel about."""
     return f"dodas-{cluster}"
+
+
+def secret_name(name: str) -> str:
+    """Return the name of the object that holds a secret of the namespace itself."""
+    return f"jupyter-dodas-{name}"
 
 
 def part_of(cluster: str, uid: str, part: str) -> str:

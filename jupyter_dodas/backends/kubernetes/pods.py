@@ -5,22 +5,38 @@ import math
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.base import TOKEN, InstanceState, Running
 from jupyter_dodas.backends.kubernetes import parcel, wrapper
 from jupyter_dodas.backends.kubernetes.api import Object
-from jupyter_dodas.backends.kubernetes.objects import CLUSTER, GRACE, INSTANCE, UID, labels, name_of, owned_by, part_of
+from jupyter_dodas.backends.kubernetes.objects import (
+    CLUSTER,
+    GRACE,
+    INSTANCE,
+    INTERACTIVE,
+    UID,
+    labels,
+    name_of,
+    owned_by,
+    part_of,
+    secret_name,
+)
 from jupyter_dodas.backends.kubernetes.patch import PodPatch
 from jupyter_dodas.backends.kubernetes.trouble import trouble
 from jupyter_dodas.services.base import Instance
 
-__all__ = ["CONTAINER", "FIRST_PORT", "manifest", "pod_name", "running", "service"]
+__all__ = ["CONTAINER", "FIRST_PORT", "HOME", "Desk", "manifest", "pod_name", "running", "service"]
 
 CONTAINER: Final = "instance"
 FIRST_PORT: Final = 18_000
 """Every instance has an address of its own, so all may have the same ports."""
+
+HOME: Final = "/home/dodas"
+"""Where the user's files are in an interactive instance, if there is a claim for them."""
+_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _USER: Final = 1000
 _CORE_CPU: Final = "100m"
@@ -34,7 +50,25 @@ def pod_name(cluster: str, instance: str) -> str:
     return f"{cluster}-{instance}"
 
 
-def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *, reserve: float = 1.0) -> Object:
+@dataclass(frozen=True)
+class Desk:
+    """What interactive instances have in a namespace, and no others.
+
+    Parameters
+    ----------
+    account
+        A service account, to launch clusters with.
+    home
+        A claim, for the user's files.
+    """
+
+    account: str | None = None
+    home: str | None = None
+
+
+def manifest(
+    instance: Instance, record: Object, image: str, patch: PodPatch, *, reserve: float = 1.0, desk: Desk = Desk()
+) -> Object:
     """Return the pod that runs an instance.
 
     Parameters
@@ -43,21 +77,28 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
         The object that owns it.
     reserve
         The part of a worker's cores that is kept free for it.
+    desk
+        What it has if it is interactive.
     """
     uid = name_of(record, UID)
-    volumes, mounts = _volumes(instance, uid)
+    desk = desk if instance.interactive else Desk()
+    volumes, mounts = _volumes(instance, uid, desk)
+    more = {INTERACTIVE: "true"} if instance.interactive else {}
     pod: Object = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": pod_name(instance.cluster, instance.name),
-            "labels": labels(instance.cluster, uid, "pod", **{INSTANCE: instance.name, "jupyter-dodas/role": instance.role}),
+            "labels": labels(
+                instance.cluster, uid, "pod", **{INSTANCE: instance.name, "jupyter-dodas/role": instance.role}, **more
+            ),
             "annotations": {GRACE: str(_seconds(instance.grace))},
             **owned_by(record),
         },
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": _seconds(instance.grace + instance.notice),
+            **({"serviceAccountName": desk.account} if desk.account else {}),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {
@@ -67,7 +108,7 @@ def manifest(instance: Instance, record: Object, image: str, patch: PodPatch, *,
                 "fsGroup": _USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [_container(instance, image, mounts, reserve)],
+            "containers": [_container(instance, image, mounts, reserve, desk)],
             "volumes": volumes,
         },
     }
@@ -78,12 +119,17 @@ def _seconds(time: float) -> int:
     return max(1, math.ceil(time))
 
 
-def _volumes(instance: Instance, uid: str) -> tuple[list[Object], list[Object]]:
+def _volumes(instance: Instance, uid: str, desk: Desk) -> tuple[list[Object], list[Object]]:
     """Return what is laid beside an instance, and where."""
-    mounts = [_mount("work", wrapper.WORK), _mount("secrets", wrapper.SECRETS, read_only=True)]
+    mounts = [
+        _mount("work", wrapper.WORK),
+        _mount("secrets", wrapper.SECRETS, read_only=True),
+        _mount("bearer", wrapper.BEARER, read_only=True),
+    ]
     volumes: list[Object] = [
         {"name": "work", "emptyDir": {}},
         _secret("secrets", part_of(instance.cluster, uid, "secrets"), optional=True),
+        _secret("bearer", secret_name(TOKEN), optional=True),
     ]
     for part, wanted, path in (
         (parcel.FILES, instance.files, wrapper.FILES),
@@ -92,17 +138,33 @@ def _volumes(instance: Instance, uid: str) -> tuple[list[Object], list[Object]]:
         if wanted:
             volumes.append(_secret(part, part_of(instance.cluster, uid, part)))
             mounts.append(_mount(part, path, read_only=True))
+    if desk.account:
+        volumes.append(_account())
+        mounts.append(_mount("account", _ACCOUNT, read_only=True))
+    if desk.home:
+        volumes.append({"name": "home", "persistentVolumeClaim": {"claimName": desk.home}})
+        mounts.append(_mount("home", HOME))
     return volumes, mounts
 
 
-def _container(instance: Instance, image: str, mounts: Sequence[Object], reserve: float) -> Object:
+def _account() -> Object:
+    """Return a token that lasts for an hour and is renewed, where every client looks for one. It ends with the pod."""
+    sources: list[Object] = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    return {"name": "account", "projected": {"sources": sources, "defaultMode": 0o440}}
+
+
+def _container(instance: Instance, image: str, mounts: Sequence[Object], reserve: float, desk: Desk) -> Object:
     container: Object = {
         "name": CONTAINER,
         "image": instance.image or image,
         "imagePullPolicy": "IfNotPresent",
         "command": [_literally(word) for word in (*_WRAPPER, *instance.command)],
         "workingDir": wrapper.WORK,
-        "env": _environment(instance),
+        "env": _environment(instance, HOME if desk.home else wrapper.WORK),
         "resources": _resources(instance, reserve),
         "volumeMounts": list(mounts),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -190,9 +252,9 @@ def _words(code: int) -> str:
     return f"exit code {code}"
 
 
-def _environment(instance: Instance) -> list[Object]:
+def _environment(instance: Instance, home: str) -> list[Object]:
     found = {
-        "HOME": wrapper.WORK,
+        "HOME": home,
         "PYTHONUNBUFFERED": "1",
         wrapper.ACCOUNT: "/dev/termination-log",
         wrapper.VARIABLES: json.dumps(dict(instance.variables), ensure_ascii=False),
@@ -200,8 +262,8 @@ def _environment(instance: Instance) -> list[Object]:
         "DODAS_CLUSTER": instance.cluster,
         "DODAS_INSTANCE": instance.name,
     }
-    if instance.folder is not None:
-        found[wrapper.FOLDER] = instance.folder
+    if (folder := instance.folder or (home if home != wrapper.WORK else None)) is not None:
+        found[wrapper.FOLDER] = folder
     return [{"name": name, "value": _literally(text)} for name, text in found.items()]
 
 
@@ -215,6 +277,8 @@ def _resources(instance: Instance, reserve: float) -> Object:
     limits: Object = {}
     if instance.memory:
         requests["memory"] = limits["memory"] = str(instance.memory)
+    if instance.interactive:
+        limits["cpu"] = str(instance.cores)
     if instance.gpus:
         limits["nvidia.com/gpu"] = str(instance.gpus)
     return {"requests": requests, "limits": limits}

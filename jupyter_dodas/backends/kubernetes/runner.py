@@ -17,7 +17,7 @@ from jupyter_dodas.backends.kubernetes.informer import Informer
 from jupyter_dodas.backends.kubernetes.logs import Logs
 from jupyter_dodas.backends.kubernetes.objects import GRACE, INSTANCE, MANAGED, OURS, PART, UID, belonging, name_of
 from jupyter_dodas.backends.kubernetes.patch import checked
-from jupyter_dodas.backends.kubernetes.pods import FIRST_PORT, manifest, pod_name, running, service
+from jupyter_dodas.backends.kubernetes.pods import FIRST_PORT, Desk, manifest, pod_name, running, service
 from jupyter_dodas.backends.kubernetes.reach import Reach
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
 from jupyter_dodas.backends.kubernetes.trouble import WARNINGS, refusal
@@ -47,6 +47,7 @@ class KubernetesRunner:
     def __init__(self, api: Api, store: KubernetesStore, settings: Settings) -> None:
         self._api, self._store, self._settings = api, store, settings
         self._patch = checked(settings.kubernetes_pod)
+        self._desk = Desk(settings.kubernetes_account, settings.kubernetes_home)
         self._logs = Logs(api, store)
         self._reach = Reach(api, store, self._runs)
         self._pods = Informer(api, "pods", {"labelSelector": f"{MANAGED}={OURS},{PART}=pod"}, self._changed)
@@ -108,7 +109,10 @@ class KubernetesRunner:
         if (ended is not None and ended[0] == name_of(record, UID)) or (pod is not None and belonging(pod, record)):
             return
         await self._send_along(instance, record)
-        pod = manifest(instance, record, self._settings.kubernetes_image, self._patch, reserve=self._settings.kubernetes_reserve)
+        configured = self._settings
+        pod = manifest(
+            instance, record, configured.kubernetes_image, self._patch, reserve=configured.kubernetes_reserve, desk=self._desk
+        )
         if instance.endpoint is not None and instance.endpoint.ports:
             await self._make_service(instance, record)
         answer = await self._api.post("pods", pod)

@@ -30,6 +30,7 @@ from jupyter_dodas.backends.kubernetes.objects import (
     owned_by,
     part_of,
     record_name,
+    secret_name,
     value,
 )
 from jupyter_dodas.backends.records import parse_receipts, read, unreadable
@@ -204,10 +205,11 @@ class KubernetesStore:
             "metadata": {"name": part_of(name, uid, part), "labels": labels(name, uid, part), **owned_by(record)},
             "data": {file: b64encode(data).decode() for file, data in files.items()},
         }
-        answer = await self._api.post("secrets", thing)
-        if answer.status == 409:
-            answer = await self._api.put(f"secrets/{thing['metadata']['name']}", thing)
-        self._done(answer, name)
+        self._done(await self._keep(thing), name)
+
+    async def _keep(self, secret: Object) -> Answer:
+        answer = await self._api.post("secrets", secret)
+        return await self._api.put(f"secrets/{secret['metadata']['name']}", secret) if answer.status == 409 else answer
 
     async def secrets(self, name: str) -> Mapping[str, bytes]:
         """See `Store.secrets`."""
@@ -224,6 +226,19 @@ class KubernetesStore:
                 return {}
             self._secrets[uid] = {file: b64decode(data) for file, data in answer.body.get("data", {}).items()}
         return self._secrets[uid]
+
+    async def entrust(self, name: str, secret: bytes) -> None:
+        """See `Store.entrust`. It is emptied and never deleted, which nobody may: that it is there tells pods to expect one."""
+        data = {name: b64encode(secret).decode()}
+        thing: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret_name(name)}, "data": data}
+        self._done(await self._keep(thing))
+
+    async def entrusted(self, name: str) -> bytes:
+        """See `Store.entrusted`."""
+        answer = await self._api.get(f"secrets/{secret_name(name)}")
+        if answer.status == 404:
+            return b""
+        return b64decode((self._done(answer).get("data") or {}).get(name, ""))
 
     async def account(self, receipt: Receipt) -> None:
         """See `Store.account`. Only the latest are kept."""

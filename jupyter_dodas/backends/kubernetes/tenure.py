@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
+from jupyter_dodas.backends.kubernetes.allowance import Allowances
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.lease import Lease, here
 from jupyter_dodas.backends.kubernetes.runner import KubernetesRunner
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
-from jupyter_dodas.settings import Settings
+from jupyter_dodas.settings import Limits, Settings
 from jupyter_dodas.spec import Phase
 
 __all__ = ["KubernetesTenure", "lock_file", "tenure"]
@@ -26,12 +27,23 @@ class KubernetesTenure:
 
     Parameters
     ----------
+    allowances
+        What somebody has set for the namespace.
+    limits
+        Those of the settings.
     stays
         Whether it was installed to stay, and never resigns.
     """
 
-    def __init__(self, store: KubernetesStore, runner: KubernetesRunner, *, stays: bool) -> None:
-        self.store, self.runner, self._stays = store, runner, stays
+    def __init__(
+        self, store: KubernetesStore, runner: KubernetesRunner, allowances: Allowances, limits: Limits, *, stays: bool
+    ) -> None:
+        self.store, self.runner = store, runner
+        self._allowances, self._limits, self._stays = allowances, limits, stays
+
+    async def limits(self) -> Limits:
+        """See `Tenure.limits`."""
+        return (await self._allowances.now()).within(self._limits).limits
 
     async def resign(self) -> bool:
         """See `Tenure.resign`. A launch that comes now finds the lock free as soon as this process has ended."""
@@ -64,7 +76,7 @@ async def tenure(settings: Settings, arguments: Sequence[str]) -> AsyncGenerator
         # Whoever held the Lease on this machine has lost the lock, and is dead.
         async with lease.held(take_from=None if stays else here()), store.watch(), runner.connected():
             _log.info("Looking after the namespace %s", api.namespace)
-            yield KubernetesTenure(store, runner, stays=stays)
+            yield KubernetesTenure(store, runner, Allowances(api), settings.limits, stays=stays)
     finally:
         if lock is not None:
             lock.close()

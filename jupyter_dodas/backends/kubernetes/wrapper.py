@@ -12,13 +12,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["ACCOUNT", "CREDENTIALS", "FILES", "FOLDER", "GRACE", "SECRETS", "VARIABLES", "WORK", "main", "measured"]
+__all__ = ["ACCOUNT", "BEARER", "CREDENTIALS", "FILES", "FOLDER", "GRACE", "SECRETS", "VARIABLES", "WORK", "main", "measured"]
 
 WORK: Final = "/tmp"  # noqa: S108 - a volume of this pod alone
 """The folder that instances work in, unless they ask for another; a volume that ends with the pod."""
 SECRETS: Final = "/run/dodas/secrets"
 FILES: Final = "/run/dodas/files"
 CREDENTIALS: Final = "/run/dodas/credentials"
+BEARER: Final = "/run/dodas/bearer"
+"""Where the access token of the namespace is mounted, if there is one; it changes there from time to time."""
 ACCOUNT: Final = "DODAS_ACCOUNT"
 """The variable that names the file for the account: the one that Kubernetes reads the last words of a container from."""
 
@@ -29,6 +31,8 @@ GRACE: Final = "DODAS_GRACE"
 VARIABLES: Final = "DODAS_VARIABLES"
 """The variable with the instance's own variables, as JSON: Kubernetes does not take every name."""
 
+_FRESH: Final = 10.0
+"""Seconds between two looks at the token."""
 _NOT_FOUND: Final = 127
 _NO_FOLDER: Final = 72
 
@@ -77,6 +81,7 @@ def _prepare() -> int | None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [target, os.environ.get("PYTHONPATH")]))
     if os.path.isdir(CREDENTIALS):
         _copy_credentials(os.path.join(WORK, ".credentials"))
+    _keep_token()
     folder = os.environ.pop(FOLDER, WORK)
     try:
         os.chdir(folder)
@@ -97,6 +102,49 @@ def _copy_credentials(folder: str) -> None:
             with open(source, "rb") as there, open(target, "wb", opener=_private) as here:
                 here.write(there.read())
             os.environ[variable] = target
+
+
+def _keep_token() -> None:
+    """Keep a copy of the token of the namespace for as long as the instance runs; an empty one is none."""
+    source = os.path.join(BEARER, "token")
+    if "BEARER_TOKEN_FILE" in os.environ or not os.path.exists(source):
+        return
+    folder = os.path.join(WORK, ".bearer")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    target = os.environ["BEARER_TOKEN_FILE"] = os.path.join(folder, "token")
+
+    def look(*_: object) -> None:
+        try:
+            _copy_token(source, target)
+        except OSError as error:
+            _say(f"The access token cannot be copied: {error}")
+
+    look()
+    # A timer of this process alone: the instance does not inherit it.
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _FRESH, _FRESH)
+
+
+def _copy_token(source: str, target: str) -> None:
+    """Replace the copy as a whole, if it is another token."""
+    token = _read(source)
+    if token == _read(target):
+        return
+    if not token:
+        os.unlink(target)
+        return
+    beside = f"{target}.new"
+    with open(beside, "wb", opener=_private) as file:
+        file.write(token)
+    os.replace(beside, target)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _wait(child: int) -> int:

@@ -11,12 +11,13 @@ from typing import Any
 
 import jupyter_dodas
 from jupyter_dodas.backends.base import Connection, Line
-from jupyter_dodas.backends.local import logs
+from jupyter_dodas.backends.local import allowance, logs
 from jupyter_dodas.backends.local.bus import BusClient
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.store import LocalStore
 from jupyter_dodas.backends.local.surroundings import inherited
 from jupyter_dodas.errors import ControllerUnreachable
+from jupyter_dodas.limits import Allowance
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.settings import Settings
@@ -95,6 +96,10 @@ class LocalBackend:
         self._rouse(expect)
         if cluster is not None:
             await self._bus.publish(cluster)
+
+    async def allowance(self) -> Allowance:
+        """See `Backend.allowance`."""
+        return allowance.read(self._layout.state).within(self._settings.limits)
 
     async def connection(self, record: Record) -> Connection:
         """See `Backend.connection`."""

@@ -47,6 +47,11 @@ class Layout:
         return self.state / "clusters"
 
     @property
+    def secrets(self) -> Path:
+        """Secrets of the place itself. The folder is there once somebody has entrusted it with one."""
+        return self.state / "secrets"
+
+    @property
     def accounts(self) -> Path:
         """One line for each cluster that has ended."""
         return self.state / "accounting.jsonl"

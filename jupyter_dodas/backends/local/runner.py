@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.base import TOKEN, InstanceState, Running
 from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.backends.local import logs, surroundings
 from jupyter_dodas.backends.local.layout import Layout
@@ -144,6 +144,8 @@ class LocalRunner:
 
     def _environment(self, instance: Instance, around: Mapping[str, str]) -> dict[str, str]:
         environment = dict(around) | {"DODAS_CLUSTER": instance.cluster, "DODAS_INSTANCE": instance.name}
+        if self._layout.secrets.exists():
+            environment.setdefault("BEARER_TOKEN_FILE", str(self._layout.secrets / TOKEN))
         if instance.files:
             files = self._lay_out(instance)
             environment["DODAS_FILES"] = str(files)

@@ -191,6 +191,22 @@ class LocalStore:
         """Where the secrets of a cluster lie."""
         return self._layout.cluster(name) / "secrets"
 
+    async def entrust(self, name: str, secret: bytes) -> None:
+        """See `Store.entrust`."""
+        self._layout.make()
+        self._layout.secrets.mkdir(mode=0o700, exist_ok=True)
+        if secret:
+            write_atomically(self._layout.secrets / name, secret)
+        else:
+            (self._layout.secrets / name).unlink(missing_ok=True)
+
+    async def entrusted(self, name: str) -> bytes:
+        """See `Store.entrusted`."""
+        try:
+            return (self._layout.secrets / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+
     async def account(self, receipt: Receipt) -> None:
         """See `Store.account`."""
         line = f"{receipt.model_dump_json()}\n".encode()

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from jupyter_dodas.backends.local import allowance
 from jupyter_dodas.backends.local.bus import BusServer
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.runner import LocalRunner
 from jupyter_dodas.backends.local.store import OwnStore
-from jupyter_dodas.settings import Settings
+from jupyter_dodas.settings import Limits, Settings
 from jupyter_dodas.spec import Phase
 
 __all__ = ["LocalTenure", "tenure"]
@@ -19,9 +20,13 @@ __all__ = ["LocalTenure", "tenure"]
 class LocalTenure:
     """See `Tenure`."""
 
-    def __init__(self, layout: Layout, store: OwnStore, runner: LocalRunner) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, store: OwnStore, runner: LocalRunner, limits: Limits) -> None:
+        self._layout, self._limits = layout, limits
         self.store, self.runner = store, runner
+
+    async def limits(self) -> Limits:
+        """See `Tenure.limits`."""
+        return allowance.read(self._layout.state).within(self._limits).limits
 
     async def resign(self) -> bool:
         """See `Tenure.resign`. The keeper ends as well."""
@@ -34,7 +39,7 @@ class LocalTenure:
 
 
 @asynccontextmanager
-async def tenure(_: Settings, arguments: Sequence[str]) -> AsyncGenerator[LocalTenure, None]:
+async def tenure(settings: Settings, arguments: Sequence[str]) -> AsyncGenerator[LocalTenure, None]:
     """Take charge, as a child of the keeper.
 
     Parameters
@@ -49,7 +54,7 @@ async def tenure(_: Settings, arguments: Sequence[str]) -> AsyncGenerator[LocalT
     store.sweep()
     _end_with_the_keeper()
     async with runner.connected(), bus.serve():
-        yield LocalTenure(layout, store, runner)
+        yield LocalTenure(layout, store, runner, settings.limits)
 
 
 def _end_with_the_keeper() -> None:
