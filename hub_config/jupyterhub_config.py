@@ -1,8 +1,8 @@
-"""A hub for one machine: the development IAM, the proxy, and notebooks that are processes of the account that the hub runs as.
+"""A hub for one machine: the development IAM, the proxy, and notebooks that are processes.
 
-Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as that one account: it is for trying
-out, and for tests. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE (a folder, for keys and
-records).
+Try it with ``jupyterhub -f hub_config/jupyterhub_config.py``. Everybody who signs in works as the account that the hub runs as;
+where that is root, as an account of their own. Variables: DODAS_HUB_PORT (8000; the three above it are used, too), DODAS_HUB_STATE
+(a folder, for keys and records), DODAS_HUB_IDLE (seconds after which a notebook that nobody uses ends; 3600, 0 for never).
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_dodas import settings
+from jupyter_dodas.hub.culling import end_idle
 from jupyter_dodas.hub.defaults import configure
 
 here = Path(__file__).resolve().parent
@@ -21,8 +22,11 @@ c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub p
 port = int(os.environ.get("DODAS_HUB_PORT", "8000"))
 iam_port = int(os.environ.get("DODAS_HUB_IAM_PORT", port + 2))
 users = Path(os.environ.get("DODAS_HUB_USERS", here / "users.toml"))
-state = Path(os.environ.get("DODAS_HUB_STATE") or settings.load().state / "hub")
-state.mkdir(mode=0o700, parents=True, exist_ok=True)
+root = os.getuid() == 0
+own = Path("/var/lib/jupyter-dodas") if root and "DODAS_STATE" not in os.environ else settings.load().state / "hub"
+state = Path(os.environ.get("DODAS_HUB_STATE") or own)
+# As root, with an account for each user, they pass through it to what is theirs. No file in it is for them.
+state.mkdir(mode=0o711 if root else 0o700, parents=True, exist_ok=True)
 
 
 def kept(name: str) -> Path:
@@ -52,7 +56,10 @@ c.IAMAuthenticator.scope = ["openid", "profile", "email", "offline_access", "sto
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{port}/"
 c.JupyterHub.hub_port = int(os.environ.get("DODAS_HUB_API_PORT", port + 3))
-c.JupyterHub.db_url = f"sqlite:///{state / 'hub.sqlite'}"
+database = state / "hub.sqlite"
+database.touch(mode=0o600)
+database.chmod(0o600)  # what stands in it is for nobody else, though they pass by
+c.JupyterHub.db_url = f"sqlite:///{database}"
 c.JupyterHub.cookie_secret_file = str(kept("cookie.secret"))
 c.CryptKeeper.keys = [kept("sessions.key").read_text("ascii")]
 
@@ -71,5 +78,16 @@ c.DodasSpawner.profiles = [
     {"name": "small", "title": "Small", "description": "For trying things out.", "cores": [1], "memory": ["2 GiB"]},
     {"name": "large", "title": "Large", "description": "For work on larger data.", "cores": [2, 4], "memory": ["4 GiB", "8 GiB"]},
 ]
-c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
+c.Spawner.args = [
+    # Versions come from the environment of the hub, so there is nothing to install or to update from inside.
+    "--LabApp.extension_manager=readonly",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.news_url=None",
+    # Other users of the machine can connect to a kernel's ports, and read its output unless it is encrypted.
+    "--KernelManager.transport_encryption=auto",
+    *(["--allow-root"] if root else []),
+]
 c.Spawner.http_timeout = 120
+
+if idle := int(os.environ.get("DODAS_HUB_IDLE", "3600")):
+    end_idle(c, after=idle)

@@ -7,7 +7,6 @@ from typing import Any
 
 from jupyter_dodas import aio, blocking, display, registry
 from jupyter_dodas.errors import DamagedRecord, NewerRecord, NotFound
-from jupyter_dodas.limits import Quota
 from jupyter_dodas.spec import Phase, Receipt, Record
 
 __all__ = ["Cluster", "Clusters", "connect", "kinds", "launch", "list", "quota", "shorthand"]
@@ -197,6 +196,6 @@ def kinds() -> Mapping[str, str]:
     return aio.kinds()
 
 
-def quota(*, backend: str | None = None) -> Quota:
+def quota(*, backend: str | None = None) -> display.Quota:
     """See `aio.quota`."""
-    return blocking.run(aio.quota, backend=backend)
+    return display.Quota.of(blocking.run(aio.quota, backend=backend))

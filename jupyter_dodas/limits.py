@@ -1,14 +1,16 @@
 """Limits: who may start, who waits, and what can never be. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterStatus
 
-__all__ = ["NOTHING", "Quota", "Share", "fitting", "held", "least", "missing", "never", "of_group"]
+__all__ = ["NOTHING", "Allowance", "Quota", "Share", "fitting", "held", "least", "missing", "never", "of_group"]
 
 _NAMES: Final = ("clusters", "workers", "cores", "memory")
 
@@ -69,6 +71,23 @@ def fitting(limits: Limits, taken: Share, group: GroupOptions, workers: int) -> 
     return workers
 
 
+class Allowance(BaseModel):
+    """What a user may hold, and who says so. A hub writes it where the place of a user is, see `Ground.prepare`."""
+
+    # What a newer hub has to say beyond this changes nothing here.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    limits: Limits = Limits()
+    groups: tuple[str, ...] = Field(default=(), description="Groups of the identity provider that give it.")
+    enforced: bool = Field(default=False, description="Whether somebody that the user cannot change sees to it.")
+
+    def within(self, own: Limits) -> "Allowance":
+        """Return it with what the user has set for herself, as far as that is less."""
+        said = {name: (getattr(self.limits, name), getattr(own, name)) for name in _NAMES}
+        lower = {name: min((one for one in both if one is not None), default=None) for name, both in said.items()}
+        return self.model_copy(update={"limits": Limits.model_validate(lower)})
+
+
 @dataclass(frozen=True)
 class Quota:
     """What a user may hold, and holds.
@@ -77,11 +96,14 @@ class Quota:
     ----------
     enforced
         Whether somebody that the user cannot change sees to it; otherwise it is a guard rail.
+    groups
+        The groups of the identity provider that give it.
     """
 
     limits: Limits
     used: Share
     enforced: bool
+    groups: Sequence[str] = ()
 
     def rows(self) -> list[tuple[str, int, int | None]]:
         """What, how much of it is used, and the limit."""

@@ -79,6 +79,12 @@ class Settings(BaseModel):
     kubernetes_pod: Annotated[Mapping[str, JsonValue], BeforeValidator(_table)] = Field(
         default_factory=dict, description="What is added to every pod: node selector, tolerations, labels, annotations, volumes."
     )
+    kubernetes_account: str | None = Field(
+        default=None, description="Service account of notebooks, with which they launch clusters; by default they have none."
+    )
+    kubernetes_home: str | None = Field(
+        default=None, description="Claim that is the home of notebooks; by default their files end with them."
+    )
     limits: Limits = Limits()
 
     def variables(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Run a notebook as a client of a Jupyter server, over REST and the kernel's websocket, and judge its result."""
+"""Use a hub as somebody does who has a browser: sign in, start a server, run a notebook on it, stop it, sign out."""
 
 import asyncio
 import contextlib
@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection
+from visitor import Visitor
 
 from jupyter_dodas.errors import DodasError
 
 __all__ = ["run"]
 
 CELL_WITHIN = 180.0
+STOPS_WITHIN = 60.0
+LOOK_EVERY = 0.1
 
 # The numbers of the example are facts of its data, the mass a range that every honest fit of them meets.
 EXACT: Final = {"candidates": 2304, "events": 500, "pairs": 500, "in_window": 443}
@@ -27,33 +29,114 @@ ENGINES: Final = ("dask", "spark")
 Z_MASS: Final = (90.0, 91.5)
 
 
-async def run(url: str, token: str, notebook: Path) -> None:
-    """Run `notebook` on the server at `url`, tell how it goes, and print what its last cell prints.
+async def run(url: str, user: str, notebook: Path) -> None:
+    """Go all the way from the sign-in to the sign-out, tell how it goes, and print what the last cell of the notebook prints.
+
+    Parameters
+    ----------
+    url
+        The hub.
+    user
+        Who signs in.
+    notebook
+        What is run.
 
     Raises
     ------
     DodasError
-        If a cell fails, or the numbers are not those that are in the data.
+        If a step fails, or the numbers are not those that are in the data.
     """
     began = time.monotonic()
+    server = f"{url}user/{user}/"
+    async with Visitor(url) as browser:
+        with step("Sign in at the development IAM"):
+            await sign_in(browser, user)
+        with step("Start the server"):
+            await start(browser, user)
+        with step("Open Lab"):
+            await open_lab(browser, server)
+        async with kernel(browser, server, notebook.name) as connection:
+            output = await run_cells(connection, notebook)
+        cookies = browser.cookies
+        with step("Stop the server"):
+            await stop(browser, user)
+        with step("Sign out"):
+            await browser.open(f"{url}hub/logout")
+        with step("See that the old cookie is dead"):
+            await see_that_they_are_dead(Visitor(url, cookies), user)
+    say(f"      {'all steps':<38}{time.monotonic() - began:6.1f} s\n\n")
+    print(output.text, flush=True)
+    judge(output.data)
+
+
+# -- the hub ------------------------------------------------------------------------------------------------------------
+
+
+async def sign_in(browser: Visitor, user: str) -> None:
+    """Go from the hub's page over that of the provider back to the hub."""
+    page = await browser.open(browser.url)
+    page = await browser.open(page.link("oauth_login"))
+    page = await browser.submit(page, page.form("user"), user=user)
+    if not page.path.startswith("/hub/"):
+        raise DodasError("The sign-in did not lead back to the hub", cause=f"It led to {page.url}")
+
+
+async def start(browser: Visitor, user: str) -> None:
+    """Choose what is chosen at first, and follow the steps of the start until the server is there."""
+    page = await browser.open("hub/spawn")
+    await browser.submit(page, page.form("profile"))
+    said: Mapping[str, Any] = {}
+    async for said in browser.events(f"hub/api/users/{user}/server/progress"):
+        if said.get("failed"):
+            break
+    if not said.get("ready"):
+        raise DodasError("The server did not start", cause=str(said.get("message", "The hub said nothing.")))
+
+
+async def open_lab(browser: Visitor, server: str) -> None:
+    """Open Lab, and see that our extension answers in it."""
+    page = await browser.open(f"{server}lab")
+    if page.path != f"/user/{server.rsplit('/', 2)[1]}/lab":
+        raise DodasError("Lab does not open", cause=f"It led to {page.url}")
+    await browser.get(f"{server}dodas/api/v1/quota")
+
+
+async def stop(browser: Visitor, user: str) -> None:
+    """Stop the server, as the button on the hub's page does, and wait until it has."""
+    await browser.delete(f"hub/api/users/{user}/server")
+    deadline = time.monotonic() + STOPS_WITHIN
+    while (await browser.get(f"hub/api/users/{user}"))["servers"]:
+        if time.monotonic() > deadline:
+            raise DodasError(f"The server did not stop within {STOPS_WITHIN:.0f} seconds")
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def see_that_they_are_dead(thief: Visitor, user: str) -> None:
+    """See that the cookies of a session that has ended open nothing, whoever has a copy."""
+    async with thief:
+        for address in ("hub/home", "hub/api/user", f"hub/api/users/{user}", f"user/{user}/lab", f"user/{user}/api/sessions"):
+            status = await thief.status(address)
+            if status < 300:
+                raise DodasError("The cookie of a session that has ended still opens something", cause=f"{address}: {status}")
+
+
+# -- the notebook ---------------------------------------------------------------------------------------------------------
+
+
+async def run_cells(connection: WebSocketClientConnection, notebook: Path) -> "Output":
+    """Run every cell; returns what the last one gave."""
     output = Output()
-    async with kernel(url, token, notebook.name) as connection:
-        for number, (title, source) in enumerate(cells(notebook), start=1):
-            print(f"  {number:2}  {title:<38}", end="", file=sys.stderr, flush=True)
-            cell_began = time.monotonic()
+    for number, (title, source) in enumerate(cells(notebook), start=1):
+        with step(title, f"{number:2}"):
             try:
                 async with asyncio.timeout(CELL_WITHIN):
                     output = await execute(connection, source)
             except TimeoutError:
                 raise DodasError(f"The cell {title!r} did not end within {CELL_WITHIN:.0f} seconds") from None
-            finally:
-                print(f"{time.monotonic() - cell_began:6.1f} s", file=sys.stderr, flush=True)
-            print(output.warnings, end="", file=sys.stderr, flush=True)
-            if output.error:
-                raise DodasError(f"The cell {title!r} failed", cause=output.error)
-    print(f"      {'all cells':<38}{time.monotonic() - began:6.1f} s\n", file=sys.stderr, flush=True)
-    print(output.text, flush=True)
-    judge(output.data)
+        say(output.warnings)
+        if output.error:
+            raise DodasError(f"The cell {title!r} failed", cause=output.error)
+    return output
 
 
 def judge(result: Mapping[str, Any]) -> None:
@@ -91,28 +174,18 @@ def cells(notebook: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.asynccontextmanager
-async def kernel(url: str, token: str, path: str) -> AsyncIterator[WebSocketClientConnection]:
+async def kernel(browser: Visitor, server: str, path: str) -> AsyncIterator[WebSocketClientConnection]:
     """Start a session, as opening a notebook does, and connect to its kernel; end it afterwards."""
-    headers = {"Authorization": f"token {token}"}
-    client = AsyncHTTPClient()
     wanted = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+    with step("Start a kernel"):
+        session = await browser.post(f"{server}api/sessions", wanted)
     try:
-        reply = await client.fetch(
-            f"{url}api/sessions", method="POST", headers=headers, body=json.dumps(wanted), request_timeout=60
-        )
-    except (HTTPClientError, OSError) as error:
-        raise DodasError("The server would not start a kernel", cause=str(error)) from error
-    session = json.loads(reply.body)
-    channels = f"{url.replace('http', 'ws', 1)}api/kernels/{session['kernel']['id']}/channels?session_id={uuid.uuid4().hex}"
-    try:
-        connection = await websocket_connect(HTTPRequest(channels, headers=headers), max_message_size=64 * 2**20)
-        try:
+        channels = f"{server}api/kernels/{session['kernel']['id']}/channels?session_id={uuid.uuid4().hex}"
+        async with browser.socket(channels) as connection:
             yield connection
-        finally:
-            connection.close()
     finally:
-        with contextlib.suppress(HTTPClientError, OSError):  # the server may be gone; its kernels end with it
-            await client.fetch(f"{url}api/sessions/{session['id']}", method="DELETE", headers=headers, request_timeout=60)
+        with contextlib.suppress(DodasError):  # the server may be gone; its kernels end with it
+            await browser.delete(f"{server}api/sessions/{session['id']}")
 
 
 @dataclass
@@ -166,3 +239,22 @@ async def execute(connection: WebSocketClientConnection, source: str) -> Output:
                 output.data = content["data"].get("application/json", output.data)
             case "status" if content["execution_state"] == "idle":
                 return output
+
+
+# -- telling --------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def step(title: str, number: str = "") -> Iterator[None]:
+    """Tell what is being done, and how long it took."""
+    say(f"  {number:>2}  {title:<38}")
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        say(f"{time.monotonic() - began:6.1f} s\n")
+
+
+def say(text: str) -> None:
+    """Tell people how it goes."""
+    print(text, end="", file=sys.stderr, flush=True)

@@ -34,15 +34,17 @@ SHARED: Final = {"DODAS_KUBERNETES_RESERVE": "0.05"}
 
 
 @asynccontextmanager
-async def local(say: Say, *, keep: bool) -> AsyncIterator[None]:  # noqa: ARG001 - nothing is made, so nothing is kept
-    """Run clusters on this machine."""
+async def local(say: Say, *, keep: bool) -> AsyncIterator[Mapping[str, str]]:  # noqa: ARG001 - nothing is made, so nothing is kept
+    """Run clusters on this machine. Yields the variables of notebooks."""
     os.environ["DODAS_BACKEND"] = "local"
-    yield
+    yield {}
 
 
 @asynccontextmanager
-async def kubernetes(say: Say, *, keep: bool) -> AsyncIterator[None]:
+async def kubernetes(say: Say, *, keep: bool) -> AsyncIterator[Mapping[str, str]]:
     """Run clusters in a namespace of their own: of the user's Kubernetes, or of a test cluster where she has none.
+
+    Yields the variables of notebooks.
 
     Parameters
     ----------
@@ -58,7 +60,9 @@ async def kubernetes(say: Say, *, keep: bool) -> AsyncIterator[None]:
     started = False if theirs else await asyncio.to_thread(start_test_cluster, say)
     try:
         async with namespace(say, "your Kubernetes" if theirs else "the test cluster", keep=keep):
-            yield
+            # Notebooks have a home of their own, where no kubeconfig is.
+            known = os.environ.get("KUBECONFIG", str(KUBECONFIG.expanduser()))
+            yield {"DODAS_BACKEND": "kubernetes", "KUBECONFIG": known}
     finally:
         if started and (keep or await asyncio.to_thread(others_use_it)):
             say("The test cluster goes on: script/kubernetes down ends it.")
@@ -67,7 +71,10 @@ async def kubernetes(say: Say, *, keep: bool) -> AsyncIterator[None]:
             await asyncio.to_thread(script, "kubernetes", "down")
 
 
-GROUNDS: Final[Mapping[str, Callable[..., AbstractAsyncContextManager[None]]]] = {"local": local, "kubernetes": kubernetes}
+GROUNDS: Final[Mapping[str, Callable[..., AbstractAsyncContextManager[Mapping[str, str]]]]] = {
+    "local": local,
+    "kubernetes": kubernetes,
+}
 """By the name of a backend."""
 
 
@@ -160,15 +167,12 @@ async def make_namespace(api: "Api") -> None:
 
 
 async def remove_namespace(api: "Api") -> None:
-    """Remove it with all that is in it; a controller that looked after it ends as well."""
-    from jupyter_dodas.backends.kubernetes.tenure import lock_file
-    from jupyter_dodas.backends.locks import is_held
-
-    path, lock = f"/api/v1/namespaces/{api.namespace}", lock_file(settings.load(), api)
+    """Remove it with all that is in it."""
+    path = f"/api/v1/namespaces/{api.namespace}"
     await api.delete(path)
 
     async def gone() -> bool:
-        return (await api.ask("GET", path)).status == 404 and not is_held(lock)
+        return (await api.ask("GET", path)).status == 404
 
     await until("is still ending", api, gone)
 

@@ -1,4 +1,4 @@
-"""Start JupyterLab on loopback, say where it is, and at the end stop it and the clusters that were launched through it."""
+"""Start a hub on loopback, say where it is, and at the end stop it and the clusters that were launched through it."""
 
 import argparse
 import asyncio
@@ -11,17 +11,27 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import demo
+import psutil
 from ground import GROUNDS
-from lab import Lab
+from hub import Hub, alone, places, users
 
-import jupyter_dodas as dodas
+from jupyter_dodas import settings
+from jupyter_dodas.aio import Cluster
+from jupyter_dodas.backends.places import backend
 from jupyter_dodas.errors import DodasError
+from jupyter_dodas.settings import Settings
+from jupyter_dodas.spec import Phase, Record
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "z-boson.ipynb"
-GONE_WITHIN = 20.0
+EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "z-boson.ipynb"
+WHO: Final = "alice"
+"""Signs in for the demo."""
+
+GONE_WITHIN: Final = 20.0
 
 
 def main() -> int:
@@ -46,35 +56,36 @@ def main() -> int:
 async def platform(arguments: argparse.Namespace) -> None:
     """Prepare where clusters run, serve, and clear away."""
     end_orderly_on_signals()
-    if arguments.demo:
-        adopt_orphans()
-    async with GROUNDS[arguments.backend](say, keep=arguments.keep):
-        await serve(arguments)
+    adopt_orphans()
+    state = settings.load().state / "hub"
+    with alone(state):
+        async with GROUNDS[arguments.backend](say, keep=arguments.keep) as variables:
+            await serve(arguments, state, variables)
 
 
-async def serve(arguments: argparse.Namespace) -> None:
-    """Start Lab, wait, stop it and what was launched through it."""
+async def serve(arguments: argparse.Namespace, state: Path, variables: Mapping[str, str]) -> None:
+    """Start the hub, wait, stop it and what was launched through it."""
     session = f"up-{secrets.token_hex(6)}"
+    hasty = {"DODAS_LINGER": "0"} if arguments.demo else {}
     with tempfile.TemporaryDirectory(prefix="jupyter-dodas-") as folder:
-        lab = Lab(Path(folder), session, isolated=arguments.demo)
+        hub = Hub(Path(folder), state, session, {**variables, **hasty})
         try:
-            say("Starting JupyterLab ...")
-            await lab.start(arguments.port)
+            say("Starting JupyterHub ...")
+            await hub.start(arguments.port)
             if arguments.demo:
-                say(f"It answers at {lab.url} after {lab.seconds:.1f} s. Running {EXAMPLE.name}, as a browser would:")
-                await lab.unless_it_ends(demo.run(lab.url, lab.token, EXAMPLE))
+                say(f"It answers at {hub.url} after {hub.seconds:.1f} s. Running {EXAMPLE.name}, as a browser would:")
+                await hub.unless_it_ends(demo.run(hub.url, WHO, EXAMPLE))
             else:
-                announce(lab, keep=arguments.keep)
-                await lab.unless_it_ends(asyncio.Event().wait())
+                announce(hub, keep=arguments.keep)
+                await hub.unless_it_ends(asyncio.Event().wait())
         finally:
             say("Stopping ...")
-            await lab.stop()
-            if not arguments.keep:
-                await asyncio.to_thread(stop_clusters, session)
-    # With --keep its cluster goes on; with clusters of others the controller does, though the demo may have started it.
-    if arguments.demo and not dodas.list():
-        await nothing_is_left(session)
-        say("Nothing of it runs any more.")
+            await hub.stop()
+            await stop_what_was_launched(state, session, keep=arguments.keep)
+            # Where clusters go on, with --keep or those of others, who looks after them does as well.
+            if await end_idle_places(state, session):
+                await nothing_is_left(session)
+                say("Nothing of it runs any more.")
 
 
 def end_orderly_on_signals() -> None:
@@ -95,31 +106,48 @@ def end_orderly_on_signals() -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop, number)
 
 
-def announce(lab: Lab, *, keep: bool) -> None:
-    """Print the address, and how to sign in."""
-    terminal = sys.stdout.isatty()
-    lines = [f"JupyterLab: {lab.url}lab (after {lab.seconds:.1f} s)"]
-    if lab.sign_in_page.exists():
-        lines.append(f"  the first time in a browser: open {lab.sign_in_page.as_uri()}")
-        # The token is for the eyes of whoever started this, not for a log.
-        lines.append(f"  or paste the token {lab.token if terminal else f'in {lab.token_file}'}")
-    else:
-        lines.append("  sign in with the token or password of your Jupyter configuration")
+def announce(hub: Hub, *, keep: bool) -> None:
+    """Print the address, and who can sign in."""
+    lines = [f"JupyterHub: {hub.url} (after {hub.seconds:.1f} s)", "  sign in, without a password, as one of these:"]
+    for name, user in users().items():
+        lines.append(f"    {name:<8}{'suspended' if user.suspended else ', '.join(user.groups)}")
     if "SSH_CONNECTION" in os.environ:
-        lines.append(f"  from your own computer, first: ssh -N -L {lab.port}:127.0.0.1:{lab.port} {socket.gethostname()}")
-    lines.append(f"  its log: {lab.log}")
-    lines.append("Ctrl-C stops it" + ("; its clusters go on." if keep else " and the clusters that were launched through it."))
+        forwarded = " ".join(f"-L {port}:127.0.0.1:{port}" for port in hub.seen)
+        lines.append(f"  from your own computer, first: ssh -N {forwarded} {socket.gethostname()}")
+    lines.append(f"  its log: {hub.log}")
+    lines.append("Ctrl-C stops it" + ("; clusters go on." if keep else " and the clusters that were launched through it."))
     print("\n".join(lines), flush=True)
 
 
-def stop_clusters(session: str) -> None:
-    """Stop what was launched through this platform."""
-    for cluster in dodas.list(session=session):
-        say(f"Stopping the cluster {cluster.name} ...")
-        try:
-            cluster.stop()
-        except DodasError as error:
-            say(f"error: {error}")
+async def stop_what_was_launched(state: Path, session: str, *, keep: bool) -> None:
+    """Stop notebooks that the hub has left, and clusters that were launched through it, unless they are to be kept."""
+    for place in places(state):
+        for cluster, record in await recorded(place):
+            if record.spec.kind == "notebook" or (record.spec.session == session and not keep):
+                say(f"Stopping {record.spec.kind} {record.name} ...")
+                try:
+                    await cluster.stop()
+                except DodasError as error:
+                    say(f"error: {error}")
+
+
+async def recorded(place: Settings) -> Sequence[tuple[Cluster, Record]]:
+    """Return everything that is recorded at a place: its notebooks on this machine, and its clusters wherever they run."""
+    at = [backend(place, name) for name in sorted({"local", place.backend})]
+    return [(Cluster(one, record), record) for one in at for record in await one.store.list()]
+
+
+async def end_idle_places(state: Path, session: str) -> bool:
+    """End who looks after a place where nothing is left to look after. Return whether all of them could go."""
+    all_went = True
+    for place in places(state):
+        if any(record.status.phase is not Phase.FAILED for _, record in await recorded(place)):
+            all_went = False
+            continue
+        for process in processes_of(session, DODAS_STATE=str(place.state)):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+    return all_went
 
 
 async def nothing_is_left(session: str) -> None:
@@ -131,10 +159,10 @@ async def nothing_is_left(session: str) -> None:
         With those that stayed.
     """
     deadline = time.monotonic() + GONE_WITHIN
-    while left := processes_of(session):
+    while left := [f"{process.pid} ({process.name()})" for process in processes_of(session)]:
         reap_orphans()
         if time.monotonic() > deadline:
-            raise DodasError(f"Processes of the demo are still there: {', '.join(left)}", remedy="End them with kill.")
+            raise DodasError(f"Processes of the platform are still there: {', '.join(left)}", remedy="End them with kill.")
         await asyncio.sleep(0.1)
     reap_orphans()
 
@@ -152,14 +180,10 @@ def reap_orphans() -> None:
             pass
 
 
-def processes_of(session: str) -> list[str]:
-    """Return the processes that descend from this platform, in words: children inherit the variable."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if f"DODAS_SESSION={session}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(f"{folder.name} ({(folder / 'comm').read_text().strip()})")
-    return found
+def processes_of(session: str, **more: str) -> Sequence[psutil.Process]:
+    """Return the processes that descend from this platform: children inherit its variables."""
+    wanted = {"DODAS_SESSION": session, **more}.items()
+    return [one for one in psutil.process_iter(["name", "environ"]) if wanted <= (one.info["environ"] or {}).items()]
 
 
 def say(line: str) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -152,6 +152,11 @@ class Hub(AbstractContextManager["Hub"]):
         Settings of the development IAM.
     """
 
+    configuration = "jupyterhub_config.py"
+    """The file of hub_config that it begins with."""
+    variables: ClassVar[Mapping[str, str]] = {}
+    """What else it finds in its environment."""
+
     def __init__(self, lines: str = "", *, peer: bool = False, **iam: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="dodas-hub-", ignore_cleanup_errors=True)
         self._browsers: list[Browser] = []
@@ -166,13 +171,14 @@ class Hub(AbstractContextManager["Hub"]):
         )
         self.audit = self.folder / "state" / "audit.jsonl"
         (self.folder / "jupyterhub_config.py").write_text(
-            f"load_subconfig({str(ROOT / 'hub_config' / 'jupyterhub_config.py')!r})\n"
+            f"load_subconfig({str(ROOT / 'hub_config' / self.configuration)!r})\n"
             "c.JupyterHub.services = []\n"  # the provider is a process of the test, which it can freeze
             f"c.IAMAuthenticator.issuer = {self.provider.issuer!r}\n"
             f"c.IAMAuthenticator.client_secret_file = {str(self.folder / 'client.secret')!r}\n"
             f"c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{self.proxy_port}'\n"
             f"c.Spawner.cmd = {[sys.executable, str(ROOT / 'tests' / 'toy' / 'single_user.py')]!r}\n"
             "c.DodasSpawner.profiles = []\n"  # a start asks nothing
+            "c.DodasSpawner.account = ''\n"  # whether or not this is root
             "c.JupyterHub.log_level = 'DEBUG'\n" + lines
         )
         try:
@@ -187,15 +193,21 @@ class Hub(AbstractContextManager["Hub"]):
         assert isinstance(self.provider, DevelopmentIam)
         return self.provider
 
+    def command(self, hub: Sequence[str]) -> Sequence[str]:
+        """The command line that starts it."""
+        return hub
+
     def start(self) -> None:
         """Start it, or start it again."""
         self.program = Program(
-            [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"],
+            self.command([sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"]),
             self.folder,
             "hub",
+            **self.variables,
             DODAS_HUB_PORT=str(self.port),
             DODAS_HUB_API_PORT=str(self.api_port),
             DODAS_HUB_STATE=str(self.folder / "state"),
+            DODAS_HUB_IDLE="0",
             DODAS_LINGER="0",
             XDG_RUNTIME_DIR=str(self.runtime),
         )
@@ -248,10 +260,16 @@ class Hub(AbstractContextManager["Hub"]):
         self._folder.cleanup()
 
 
+class Reachable(Protocol):
+    """Something at an address."""
+
+    url: str
+
+
 class Browser:
     """Cookies, links and forms; no scripts."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Reachable) -> None:
         self.hub = hub
         self.client = httpx.Client(timeout=60)
 
@@ -282,6 +300,17 @@ class Browser:
             fields.update({"user": user} if "development IAM" in reply.text else {"login": user, "password": "x"})
             reply = self.follow(self.client.post(reply.url.join(action), data=fields), until=back)
         raise AssertionError(f"nobody sent the browser back: {reply.status_code} {reply.text[:500]}")
+
+    def press(self, page: httpx.Response, button: str, **fields: str) -> httpx.Response:
+        """Press a button of a page, with the form around it filled in, and follow where it leads."""
+        for found in re.findall(r"<form.*?</form>", page.text, re.DOTALL):
+            if re.search(rf"<button[^>]*>\s*{button}", found):
+                action, sent = form(found)
+                method = re.search(r'method="(\w+)"', found)
+                if method is not None and method[1] == "post":
+                    return self.follow(self.client.post(page.url.join(action) if action else page.url, data={**sent, **fields}))
+                return self.follow(self.get(str(page.url.join(action)), params={**sent, **fields}))
+        raise AssertionError(f"{page.url} has no button {button!r}")
 
     def api(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Ask the hub's API as its pages do."""

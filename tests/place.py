@@ -69,14 +69,18 @@ class Place:
     # -- what runs ----------------------------------------------------------------------------------------------------
 
     def processes(self, does: Callable[[str], object] = bool) -> Sequence[Process]:
-        """Everything that runs for this place, of which the command line does something; its users' programs are not counted."""
-        mark = f"DODAS_STATE={self.state}".encode()
+        """Everything that runs for this place, and for those of a hub's users below it, of which the command line does something.
+
+        Its users' programs are not counted.
+        """
+        mark = f"DODAS_STATE={self.state}/".encode()
         users = {os.getpid(), *(program.pid for program in self._launchers)}
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and int(folder.name) not in users:
                 try:
-                    if mark not in (folder / "environ").read_bytes().split(b"\0"):
+                    variables = (folder / "environ").read_bytes().split(b"\0")
+                    if not any((one + b"/").startswith(mark) for one in variables):
                         continue
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                     name = (folder / "comm").read_text().strip()
@@ -197,13 +201,13 @@ class Place:
     def _held(self) -> Sequence[str]:
         """Name the locks that are held, and the sockets that somebody listens on."""
         held = []
-        for lock in self.runtime.glob("*.lock"):
+        for lock in self.runtime.rglob("*.lock"):
             with lock.open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     held.append(lock.name)
-        return [*held, *(path.name for path in self.runtime.glob("*.sock") if _listens(path))]
+        return [*held, *(path.name for path in self.runtime.rglob("*.sock") if _listens(path))]
 
     def close(self) -> None:
         """End what a test left running, see that everything ends, and remove the folders."""

@@ -289,6 +289,7 @@ class Cluster:
 
     async def _change_group(self, group: str, change: Mapping[str, JsonValue]) -> None:
         """Change the options of a group, checked as a launch checks them."""
+        bounds = (await self._backend.allowance()).limits
 
         def change_it(spec: ClusterSpec) -> ClusterSpec:
             options: dict[str, Any] = dict(spec.options)
@@ -298,7 +299,7 @@ class Cluster:
                 options["groups"] = {**groups, group: {**groups[group], **change}}
             else:
                 raise UnknownOption(group, f"{self.name!r}", ["worker", *groups])
-            valid = checked(spec.kind, options)
+            valid = checked(spec.kind, options, bounds)
             return spec.model_copy(update={"options": valid.model_dump(mode="json")})
 
         await self._change(change_it)

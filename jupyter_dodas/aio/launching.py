@@ -72,7 +72,7 @@ async def launch(
     """
     configured = settings.load()
     place = places.backend(configured, backend)
-    valid = checked(kind, options, configured.limits)
+    valid = checked(kind, options, (await place.allowance()).limits)
     service = registry.service(kind)
     valid = place.check(service, valid)
     if name is not None:
@@ -184,11 +184,10 @@ def kinds() -> Mapping[str, str]:
 
 async def quota(*, backend: str | None = None) -> limits.Quota:
     """Return what may be used and what is used."""
-    configured = settings.load()
-    records = await places.backend(configured, backend).store.list()
-    used = sum((limits.held(record.status) for record in _shown(records)), limits.NOTHING)
-    # The controller is a process of the user, so a limit on this machine is her own guard rail.
-    return limits.Quota(configured.limits, used, enforced=False)
+    place = places.backend(settings.load(), backend)
+    allowance = await place.allowance()
+    used = sum((limits.held(record.status) for record in _shown(await place.store.list())), limits.NOTHING)
+    return limits.Quota(allowance.limits, used, allowance.enforced, allowance.groups)
 
 
 def _shown(records: Sequence[Record]) -> Sequence[Record]:

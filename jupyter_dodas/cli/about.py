@@ -8,6 +8,7 @@ from jupyter_dodas import aio, registry
 from jupyter_dodas.cli import output, showing
 from jupyter_dodas.cli.arguments import AsJson, Backend
 from jupyter_dodas.cli.exits import Exit
+from jupyter_dodas.display.quota import table
 
 __all__ = ["doctor", "kinds", "quota"]
 
@@ -33,7 +34,7 @@ def quota(backend: Backend = None, as_json: AsJson = False) -> None:
     if as_json:
         output.data(found)
     else:
-        output.text(showing.quota(found))
+        output.text(table(found))
 
 
 def doctor(as_json: AsJson = False) -> None:

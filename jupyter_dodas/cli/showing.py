@@ -8,10 +8,9 @@ from jupyter_dodas.cli.output import paint
 from jupyter_dodas.display import text
 from jupyter_dodas.display.view import Tone, view
 from jupyter_dodas.display.words import clock, lasting, size
-from jupyter_dodas.limits import Quota
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Receipt, Record
 
-__all__ = ["checks", "cluster_line", "details", "kept", "kinds", "quota", "receipt", "table"]
+__all__ = ["checks", "cluster_line", "details", "kept", "kinds", "receipt", "table"]
 
 _VERDICTS: Mapping[Verdict, tuple[str, Tone]] = {
     Verdict.OK: ("✓", Tone.GOOD),
@@ -92,21 +91,6 @@ def receipt(name: str, taken: Receipt | None) -> str:
 def kinds(found: Mapping[str, str]) -> str:
     """Tell which kinds there are."""
     return "\n".join(text.columns([("KIND", ""), *found.items()])) if found else "No kind is installed."
-
-
-def quota(found: Quota) -> str:
-    """Tell what may be used and what is."""
-
-    def amount(name: str, number: int) -> str:
-        return size(number) if name == "memory" else str(number)
-
-    rows = [(name, amount(name, used), "none" if limit is None else amount(name, limit)) for name, used, limit in found.rows()]
-    said = (
-        "These limits are enforced: you cannot change them."
-        if found.enforced
-        else "These limits are advisory: a guard rail that you set yourself, see docs/reference/settings.md."
-    )
-    return "\n".join([*text.columns([("", "USED", "LIMIT"), *rows]), said])
 
 
 def checks(found: Sequence[Check]) -> str:

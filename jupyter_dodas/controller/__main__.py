@@ -25,7 +25,7 @@ async def _run(place: str, arguments: Sequence[str]) -> None:
         try:
             async with places.tenure(settings.load(), place, arguments) as tenure:
                 while True:
-                    await Controller(tenure.store, tenure.runner, registry.service, settings.load()).run()
+                    await Controller(tenure.store, tenure.runner, registry.service, settings.load(), limits=tenure.limits).run()
                     if await tenure.resign():
                         return
         except* PlaceUnreachable as errors:

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from jupyter_dodas.backends.base import Runner, Store
+from jupyter_dodas.controller.bearer import Bearer
 from jupyter_dodas.controller.queue import WorkQueue
 from jupyter_dodas.controller.reconcile import Reconciler
 from jupyter_dodas.errors import DodasError
 from jupyter_dodas.services.base import Service
-from jupyter_dodas.settings import Settings
+from jupyter_dodas.settings import Limits, Settings
 from jupyter_dodas.spec import Phase
 
 __all__ = ["Controller"]
@@ -25,7 +26,13 @@ _NEWCOMER: Final = 30.0
 
 
 class Controller:
-    """Makes every cluster of a place what its user asked for, until nothing is left to do for a while."""
+    """Makes every cluster of a place what its user asked for, until nothing is left to do for a while.
+
+    Parameters
+    ----------
+    limits
+        See `Reconciler`.
+    """
 
     def __init__(
         self,
@@ -34,12 +41,15 @@ class Controller:
         services: Callable[[str], Service],
         settings: Settings,
         clock: Callable[[], float] = time.time,
+        *,
+        limits: Callable[[], Awaitable[Limits]] | None = None,
     ) -> None:
         self._store, self._runner, self._settings = store, runner, settings
         self._queue = WorkQueue()
         # Started for a launch that has yet to write its record.
         self._newcomer = True
-        self._reconciler = Reconciler(store, runner, services, settings, self._queue.add, clock)
+        self._bearer = Bearer(store, runner, clock)
+        self._reconciler = Reconciler(store, runner, services, settings, self._queue.add, clock, limits)
 
     async def run(self) -> None:
         """Run until the place has been empty for as long as the settings say."""
@@ -48,6 +58,7 @@ class Controller:
                 running = [
                     tasks.create_task(self._hear(self._store.watch())),
                     tasks.create_task(self._hear(self._runner.watch())),
+                    tasks.create_task(self._bearer.run()),
                     *(tasks.create_task(self._work()) for _ in range(_AT_ONCE)),
                 ]
                 await self._until_empty()

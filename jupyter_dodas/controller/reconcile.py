@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
@@ -68,6 +68,8 @@ class Reconciler:
         Every kind that there is, by name.
     enqueue
         Asks for a look at a cluster soon.
+    limits
+        Tells the limits that hold now; by default those of the settings, for ever.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Reconciler:
         settings: Settings,
         enqueue: Callable[[str], None],
         clock: Callable[[], float] = time.time,
+        limits: Callable[[], Awaitable[Limits]] | None = None,
     ) -> None:
         self._store, self._runner, self._services, self._settings = store, runner, services, settings
         self._enqueue, self._clock = enqueue, clock
@@ -85,7 +88,8 @@ class Reconciler:
         # By uid. Losing it costs a little patience, nothing else.
         self._patience: dict[str, Patience] = {}
         # Within limits, one cluster at a time: what it is given must be written before the next one looks at what is left.
-        self._turn = asyncio.Lock() if settings.limits != Limits() else nullcontext()
+        self._turn = asyncio.Lock()
+        self._ask_for_limits, self._limits = limits, settings.limits
         self._durations: Durations | None = None
 
     async def close(self) -> None:
@@ -94,8 +98,17 @@ class Reconciler:
 
     async def reconcile(self, name: str) -> float | None:
         """Deal with one cluster. Returns the seconds after which to look again, if nothing happens before."""
-        async with self._turn:
+        await self._learn_limits(name)
+        async with self._turn if self._limits != Limits() else nullcontext():
             return await self._reconcile(name)
+
+    async def _learn_limits(self, name: str) -> None:
+        """See which limits hold now. If they are other ones than before, whoever waits looks again."""
+        before = self._limits
+        if self._ask_for_limits is not None:
+            self._limits = await self._ask_for_limits()
+        if self._limits != before:
+            await self._wake_others(name)
 
     async def _reconcile(self, name: str) -> float | None:
         try:
@@ -137,7 +150,7 @@ class Reconciler:
         if running and record.spec.intent is Intent.RUN:
             await self._links.open(record, service)
         # Whom else there is matters only where something is limited.
-        everybody = await self._store.list() if self._settings.limits != Limits() else ()
+        everybody = await self._store.list() if self._limits != Limits() else ()
         others = [other for other in everybody if other.name != record.name and not self._is_hidden(other)]
         now = self._clock()
         facts = Facts(
@@ -156,7 +169,7 @@ class Reconciler:
         found = seen(facts, looked.instances, sizes)
         asked = limits.least(facts.groups.values())
         if found is Seen.ABSENT and what is Wanted.RUN and not service.hidden:
-            found = admit(record, asked, others, self._settings.limits)
+            found = admit(record, asked, others, self._limits)
         return _Case(record, service, options, facts, looked, found, what, asked, sizes, shrink, others)
 
     def _is_hidden(self, record: Record) -> bool:
@@ -170,7 +183,7 @@ class Reconciler:
     async def _run(self, case: _Case, status: ClusterStatus, phase: Phase) -> float | None:
         facts, record = case.facts, case.record
         drained = self._links.drained(record.name)
-        planned = plan(facts, case.look.instances, case.targets, case.shrink, drained, self._settings.limits, taken(case.others))
+        planned = plan(facts, case.look.instances, case.targets, case.shrink, drained, self._limits, taken(case.others))
         planned = await self._place(case, planned)
         now = facts.now
         idle = idleness(
@@ -333,10 +346,13 @@ class Reconciler:
 
     async def _wake_waiting(self, name: str) -> None:
         """A cluster gave something back, or its place in the queue: whoever waits within the limits looks again."""
-        if self._settings.limits != Limits():
-            for other in await self._store.list():
-                if other.name != name:
-                    self._enqueue(other.name)
+        if self._limits != Limits():
+            await self._wake_others(name)
+
+    async def _wake_others(self, name: str) -> None:
+        for other in await self._store.list():
+            if other.name != name:
+                self._enqueue(other.name)
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
@@ -364,7 +380,7 @@ class Reconciler:
 
     async def _explain(self, case: _Case) -> Problem | None:
         """Say why a cluster waits or fails."""
-        name, bounds = case.record.name, self._settings.limits
+        name, bounds = case.record.name, self._limits
         if case.seen is Seen.QUEUED:
             return problems.queued(name, limits.missing(bounds, taken(case.others), case.asked))
         if case.seen is Seen.BARRED and (over := limits.never(bounds, case.asked)):

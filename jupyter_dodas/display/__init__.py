@@ -3,13 +3,14 @@
 import time
 from collections.abc import Sequence
 
-from jupyter_dodas import spec
+from jupyter_dodas import limits, spec
 from jupyter_dodas.display import html, text
 from jupyter_dodas.display.progress import progress
+from jupyter_dodas.display.quota import table
 from jupyter_dodas.display.view import MARKS, view
 from jupyter_dodas.spec import Phase, Record
 
-__all__ = ["Logs", "Receipt", "bundle_of_many", "bundle_of_one", "progress"]
+__all__ = ["Logs", "Quota", "Receipt", "bundle_of_many", "bundle_of_one", "progress"]
 
 
 class Logs(dict[str, str]):
@@ -17,6 +18,18 @@ class Logs(dict[str, str]):
 
     def __repr__(self) -> str:
         return "\n\n".join(f"── {name} ──\n{said.rstrip() or '(nothing)'}" for name, said in self.items()) or "No logs."
+
+
+class Quota(limits.Quota):
+    """What a user may hold, and holds, shown as a table."""
+
+    @classmethod
+    def of(cls, found: limits.Quota) -> "Quota":
+        """Return a quota that notebooks show so."""
+        return cls(**vars(found))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": table(self)}
 
 
 class Receipt(spec.Receipt):

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "Log"]
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 Fact = str | int | float | list[str] | None

@@ -10,12 +10,14 @@ from oauthenticator.oauth2 import OAuthenticator  # type: ignore[import-untyped]
 from traitlets import Bool, Dict, Enum, Float, List, Unicode, default
 
 from jupyter_dodas.errors import DodasError, InvalidSetting
+from jupyter_dodas.hub import pages, servers
 from jupyter_dodas.hub.audit import Audit
 from jupyter_dodas.hub.handlers import Callback, SignIn, SignOut, as_reply, mend_the_hub
 from jupyter_dodas.hub.identities import Identities
+from jupyter_dodas.hub.mandates import Mandates
 from jupyter_dodas.hub.names import hub_name, system_names
 from jupyter_dodas.hub.session import Session, Sessions, Standing
-from jupyter_dodas.hub.tokens import TokenDesk, TokenHandler
+from jupyter_dodas.hub.tokens import TokenDesk, TokenHandler, Visits
 from jupyter_dodas.hub.watch import Watch
 from jupyter_dodas.iam.flights import Flights
 from jupyter_dodas.iam.profiles import Profile
@@ -72,6 +74,8 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         self.audit = Audit(Path(self.audit_file) if self.audit_file else None, self.log)
         self.sessions = Sessions(self.provider, self.grace)
         self.desk = TokenDesk(self.sessions, self.provider, self.audiences, self.by_exchange, self.audit)
+        self.mandates = Mandates(self.desk, self.log) if self.audiences else None
+        self.visits = Visits()
         self._refreshes: Flights[bool] = Flights()
         self._reserved = system_names()
         self._watch: Watch | None = None
@@ -81,7 +85,8 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         self.identities = Identities(app.db, self.issuer)
         self._watch = Watch(app, self.refresh_user, self.auth_refresh_age)
         self._watch.start()
-        return [*super().get_handlers(app), ("/api/dodas/token", TokenHandler)]
+        pages.tell(app)
+        return [*super().get_handlers(app), *pages.routes(), *servers.routes(), ("/api/dodas/token", TokenHandler)]
 
     # -- signing in ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +129,7 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
 
     async def sign_out(self, user: Any) -> None:
         """End the session of a user, here and at the provider."""
-        self.desk.forget(user.name)
+        self._end_tokens(user)
         await self.sessions.end(user)
         self.audit.note("sign-out", user=user.name)
 
@@ -177,10 +182,15 @@ class IAMAuthenticator(OAuthenticator):  # type: ignore[misc]
         return bool(self.allow_all or await self.check_allowed(name, {**model, "auth_state": {}}))
 
     def _lost(self, user: Any, why: str) -> None:
-        self.desk.forget(user.name)
+        self._end_tokens(user)
         if user.active and self._watch is not None and self._watch.end_soon(user):
             self.audit.note("access-lost", user=user.name, why=why)
             self.log.warning("%s may no longer be here (%s): their servers are ended", user.name, why)
+
+    def _end_tokens(self, user: Any) -> None:
+        self.desk.forget(user.name)
+        if self.mandates is not None:
+            self.mandates.take_back(user)
 
     # -- what people start ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jupyter_dodas.hub.pages import TEMPLATES
 from jupyter_dodas.hub.tokens import SCOPE
 
 __all__ = ["configure"]
@@ -21,6 +22,7 @@ def configure(c: Any, *, issuer: str, client_id: str, client_secret_file: str) -
     c.IAMAuthenticator.issuer = issuer
     c.IAMAuthenticator.client_id = client_id
     c.IAMAuthenticator.client_secret_file = client_secret_file
+    c.JupyterHub.template_paths = [str(TEMPLATES)]
     c.JupyterHub.custom_scopes = {SCOPE: {"description": "Get short-lived access tokens of one's own from IAM."}}
     # A server has what both its user and this list have.
     c.JupyterHub.load_roles = [

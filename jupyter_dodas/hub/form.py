@@ -1,9 +1,10 @@
 """The form on the page where a notebook is started, drawn from JSON Schemas. It works without scripts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final
 
+from jupyter_dodas.display.words import count, lasting
 from jupyter_dodas.errors import InvalidOption
 from jupyter_dodas.hub.profiles import Profiles
 
@@ -13,40 +14,69 @@ _PROFILE: Final = "profile"
 _LABELS: Final = {"cores": "Cores", "memory": "Memory", "image": "Image"}
 
 
-def draw(profiles: Profiles, chosen: Mapping[str, Any]) -> str:
-    """Return the fields of the form: a choice of profiles, and below each what can be chosen within it.
+def draw(
+    profiles: Profiles, chosen: Mapping[str, Any], *, last: str = "", usually: Callable[[str], float | None] = lambda _: None
+) -> str:
+    """Return the fields of the form: a choice of profiles, and in each what can be chosen within it.
 
     Parameters
     ----------
     chosen
         What stands there at first.
+    last
+        The profile that was chosen the last time.
+    usually
+        The seconds that a start of a profile took before.
     """
-    return "\n".join(_drawn(profiles, name, schema, chosen) for name, schema in profiles.schemas().items())
+    cards = "\n".join(
+        _card(profiles, name, schema, chosen, name == last, usually(name)) for name, schema in profiles.schemas().items()
+    )
+    return f'<fieldset class="choices"><legend>Which notebook</legend>\n{cards}\n</fieldset>'
 
 
-def _drawn(profiles: Profiles, name: str, schema: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+def _card(
+    profiles: Profiles, name: str, schema: Mapping[str, Any], chosen: Mapping[str, Any], is_last: bool, usually: float | None
+) -> str:
     profile = profiles.all[name]
     own = chosen if chosen[_PROFILE] == name else {}
+    parts = {option: part for option, part in schema["properties"].items() if option != _PROFILE}
     fields = "".join(
         _field(f"{name}.{option}", _LABELS.get(option, option), part, own.get(option, part["default"]))
-        for option, part in schema["properties"].items()
-        if option != _PROFILE
+        for option, part in parts.items()
+        if len(_offered(part)) > 1
     )
-    about = f'<p id="about-{name}">{escape(profile.description)}</p>' if profile.description else ""
-    described = f' aria-describedby="about-{name}"' if profile.description else ""
-    radio = f'<input type="radio" name="{_PROFILE}" value="{name}"{described}{" checked" if own else ""}>'
-    title = f"<label>{radio} {escape(profile.title)}</label>"
-    return f"<fieldset><legend>{title}</legend>{about}{fields}</fieldset>"
+    fixed = ", ".join(_amount(option, _offered(part)[0]) for option, part in parts.items() if len(_offered(part)) == 1)
+    known = f"Usually {lasting(usually)}" if usually is not None else ""
+    about = " ".join(f"{escape(said.rstrip('.'))}." for said in (profile.description, fixed, known) if said)
+    described = f' aria-describedby="about-{name}"' if about else ""
+    radio = (
+        f'<input type="radio" name="{_PROFILE}" id="profile-{name}" value="{name}"{described}{" checked" if own else ""} required>'
+    )
+    title = f'<label class="title" for="profile-{name}">{escape(profile.title)}{_LAST if is_last else ""}</label>'
+    rest = (f'<p class="help" id="about-{name}">{about}</p>' if about else "") + (
+        f'<div class="fields">{fields}</div>' if fields else ""
+    )
+    return f'<div class="choice">{radio}<div>{title}</div><div class="rest">{rest}</div></div>'
+
+
+_LAST: Final = '<span class="tag">last used</span>'
+
+
+def _offered(part: Mapping[str, Any]) -> list[Any]:
+    offered: list[Any] = part.get("enum", [part.get("const")])
+    return offered
+
+
+def _amount(option: str, value: Any) -> str:
+    return count(value, "core") if option == "cores" else str(value)
 
 
 def _field(name: str, label: str, part: Mapping[str, Any], value: object) -> str:
-    values = part.get("enum", [part.get("const")])
-    if len(values) == 1:
-        return f"<p>{escape(label)}: {escape(str(values[0]))}</p>"
     options = "".join(
-        f'<option value="{escape(str(one))}"{" selected" if one == value else ""}>{escape(str(one))}</option>' for one in values
+        f'<option value="{escape(str(one))}"{" selected" if one == value else ""}>{escape(str(one))}</option>'
+        for one in _offered(part)
     )
-    return f'<p><label>{escape(label)} <select name="{escape(name)}" class="form-select">{options}</select></label></p>'
+    return f'<label>{escape(label)} <select name="{escape(name)}">{options}</select></label>'
 
 
 def read(profiles: Profiles, sent: Mapping[str, list[str]]) -> Mapping[str, Any]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from cryptography.fernet import InvalidToken
 from jupyterhub import orm  # type: ignore[import-untyped]
+from jupyterhub.crypto import decrypt  # type: ignore[import-untyped]
 from jupyterhub.handlers.base import BaseHandler  # type: ignore[import-untyped]
 from oauthenticator.oauth2 import (  # type: ignore[import-untyped]
     OAuthCallbackHandler,
@@ -17,6 +19,8 @@ from oauthenticator.oauth2 import (  # type: ignore[import-untyped]
     _deserialize_state,
     _serialize_state,
 )
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from tornado import web
 
 from jupyter_dodas.errors import DodasError, IamRefused, SignInRefused, TokenInvalid
@@ -85,7 +89,7 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]
     async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
         """Store who has signed in; nobody refreshes their session before at the same time."""
         name = authenticated["name"]
-        async with self.authenticator.sessions.replaced(name, self.find_user(name)):
+        async with self.authenticator.sessions.replaced(name, _Saved(self.db, name)):
             return await super().auth_to_user(authenticated, user)
 
     def _request_summary(self) -> str:
@@ -94,6 +98,25 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]
 
 
 _LONGEST: Final = 300
+
+
+class _Saved:
+    """What is saved of a user. To load the whole of one takes the hub seven queries, and it is about to do that by itself."""
+
+    def __init__(self, database: Session, name: str) -> None:
+        self._database, self._name = database, name
+
+    async def get_auth_state(self) -> dict[str, Any] | None:
+        """See `Saved.get_auth_state`."""
+        wanted = select(orm.User.encrypted_auth_state).where(orm.User.name == self._name)
+        encrypted = self._database.execute(wanted).scalar_one_or_none()
+        if encrypted is None:
+            return None
+        try:
+            found: dict[str, Any] = await decrypt(encrypted)
+        except (ValueError, InvalidToken):
+            return None  # the keys have changed since
+        return found
 
 
 class SignOut(OAuthLogoutHandler):  # type: ignore[misc]
@@ -113,3 +136,10 @@ class SignOut(OAuthLogoutHandler):  # type: ignore[misc]
             self.db.delete(token)
         self.db.commit()
         await self.authenticator.sign_out(user)
+
+    async def render_logout_page(self) -> None:
+        """Say that it is done."""
+        if self.authenticator.logout_redirect_url:
+            self.redirect(self.authenticator.logout_redirect_url)
+        else:
+            self.finish(await self.render_template("logout.html"))

@@ -7,11 +7,11 @@ from typing import Final
 
 from jupyter_dodas.errors import SignInRefused
 
-__all__ = ["hub_name", "system_names"]
+__all__ = ["FIRST_OF_PEOPLE", "hub_name", "system_names"]
 
 _SAFE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_+@-]|\.(?!\.)){0,62}(?<![.])")
 
-_FIRST_OF_PEOPLE: Final = 1000
+FIRST_OF_PEOPLE: Final = 1000
 """The smallest uid that Linux distributions give to people."""
 
 
@@ -57,4 +57,4 @@ def hub_name(username: str, reserved: Container[str]) -> str:
 
 def system_names() -> frozenset[str]:
     """Return the accounts of this machine that are nobody's in person."""
-    return frozenset({"root", *(entry.pw_name.lower() for entry in pwd.getpwall() if entry.pw_uid < _FIRST_OF_PEOPLE)})
+    return frozenset({"root", *(entry.pw_name.lower() for entry in pwd.getpwall() if entry.pw_uid < FIRST_OF_PEOPLE)})

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from jupyter_dodas import registry
 from jupyter_dodas.aio import Cluster
 from jupyter_dodas.aio.cluster import Follower
 from jupyter_dodas.backends.base import Backend
-from jupyter_dodas.errors import NotFound, NotYours, TimedOut
+from jupyter_dodas.errors import DamagedRecord, LaunchFailed, NotFound, NotYours, TimedOut
+from jupyter_dodas.limits import NOTHING, Share, held
 from jupyter_dodas.services.notebook.handover import TOKEN, VARIABLES, of_bytes, to_bytes
 from jupyter_dodas.services.notebook.service import NotebookOptions, NotebookService
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record
@@ -87,11 +89,11 @@ class Notebook:
         Raises
         ------
         DodasError
-            See `aio.launch`.
+            See `aio.launch`. Of a record that is damaged nothing is left afterwards, so that starting it again does.
         """
         asked = self._place.check(_SERVICE, options).model_dump(mode="json")
         try:
-            found = await self.record()
+            found = await self._readable()
             handed = None if found is None else await self._adopted(found, asked, variables)
             if found is None or handed is None:
                 await self.end()
@@ -103,6 +105,21 @@ class Notebook:
             await self.dismiss()
             raise
         return handed
+
+    async def _readable(self) -> Record | None:
+        try:
+            return await self.record()
+        except DamagedRecord as error:
+            await self._remove_damaged()
+            raise LaunchFailed(
+                "What was noted of your last notebook is damaged, and was removed",
+                cause=f"{error.cause}. Your files are as they were.",
+                remedy="Start it again.",
+            ) from error
+
+    async def _remove_damaged(self) -> None:
+        await self._place.store.remove(self.name, "")
+        await self._place.wake(self.name)  # whatever still runs in its name is ended
 
     async def _adopted(self, found: Record, asked: Mapping[str, object], variables: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return the variables of what is there, if that will do. If a hub was killed before it handed them over, do it now."""
@@ -129,6 +146,11 @@ class Notebook:
         data = (await self._place.store.secrets(self.name)).get(VARIABLES)
         return of_bytes(data) if data else None
 
+    async def entrust(self, secrets: Mapping[str, bytes]) -> None:
+        """Give the place secrets of its own, for all that runs there; see `Store.entrust`."""
+        for name, secret in secrets.items():
+            await self._place.store.entrust(name, secret)
+
     async def address(self, *, timeout: float) -> str | None:
         """Return where it answers from here, waiting for that if it is being started; None if it does not come up.
 
@@ -145,6 +167,11 @@ class Notebook:
         record = await self.record()
         return None if record is None else (await self._place.connection(record)).addresses.get("http")
 
+    async def beside(self) -> Share:
+        """Return what the clusters at its place hold that its user has launched."""
+        records = await self._place.store.list()
+        return sum((held(record.status) for record in records if not registry.is_hidden(record.spec.kind)), NOTHING)
+
     async def end(self, *, timeout: float = 60) -> None:
         """End it, and wait until it is gone.
 
@@ -152,8 +179,13 @@ class Notebook:
         ------
         TimedOut
         """
-        if (record := await self.record()) is not None:
+        try:
+            record = await self.record()
+        except DamagedRecord:
+            return await self._remove_damaged()
+        if record is not None:
             await Cluster(self._place, record).stop(timeout=timeout)
+        return None
 
     async def dismiss(self) -> None:
         """Ask for its end, and leave it to the place: nobody waits."""

@@ -75,6 +75,11 @@ class Profiles:
         self.all: Final[Mapping[str, Profile]] = {profile.name: profile for profile in found}
         self._choices = {profile.name: profile.choice() for profile in found}
 
+    @property
+    def largest(self) -> int:
+        """The most memory that a notebook can have, in bytes."""
+        return max(_MEMORY.validate_python(size) for profile in self.all.values() for size in profile.memory)
+
     def schemas(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the JSON Schema of what may be chosen, by profile."""
         return {name: choice.model_json_schema() for name, choice in self._choices.items()}

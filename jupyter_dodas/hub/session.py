@@ -23,13 +23,17 @@ _OURS: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_requ
 """Refusals that are about the hub's client and not about the user: as with an outage, nobody loses work for them."""
 
 
-class HubUser(Protocol):
-    """What is used here of JupyterHub's user."""
-
-    name: str
+class Saved(Protocol):
+    """Where a session was saved."""
 
     async def get_auth_state(self) -> dict[str, Any] | None:
         """Return what was saved, decrypted."""
+
+
+class HubUser(Saved, Protocol):
+    """What is used here of JupyterHub's user."""
+
+    name: str
 
     async def save_auth_state(self, auth_state: Mapping[str, Any] | None) -> None:
         """Encrypt and save."""
@@ -41,6 +45,8 @@ class Session(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     subject: str
+    name: str = ""
+    """What people call them."""
     access_token: str = Field(repr=False)
     refresh_token: str | None = Field(repr=False)
     expires: float
@@ -56,6 +62,7 @@ class Session(BaseModel):
         """Return the session of a sign-in."""
         return cls(
             subject=person.subject,
+            name=person.name,
             access_token=grant.access_token,
             refresh_token=grant.refresh_token,
             expires=grant.expires,
@@ -138,7 +145,7 @@ class Sessions:
                     return Finding(Standing.DOUBTFUL, why="An answer of the provider got lost, and the session with it.")
                 await user.save_auth_state(None)
                 return Finding(Standing.ENDED, why=f"{error.message}. {error.cause}")
-            await self._save(user, session.model_copy(update={"confirmed": self._clock()}))
+            await self._save(user, session.model_copy(update={"confirmed": self._clock(), "name": person.name}))
             return Finding(Standing.CONFIRMED, person)
 
     async def delegate(self, user: HubUser, *, audience: str, scope: Sequence[str], by_exchange: bool) -> Grant:
@@ -176,18 +183,18 @@ class Sessions:
             await self._revoke(session)
 
     @asynccontextmanager
-    async def replaced(self, name: str, user: HubUser | None) -> AsyncIterator[None]:
+    async def replaced(self, name: str, saved: Saved) -> AsyncIterator[None]:
         """Hold the lock while a sign-in is stored, so that no refresh of the session before comes between; then revoke that one.
 
         Parameters
         ----------
         name
             Who signs in.
-        user
-            The same as a user of the hub, if they are one already.
+        saved
+            Where the session before was saved, if there was one.
         """
         async with self._lock(name):
-            before = None if user is None else await self._load(user)
+            before = await self._load(saved)
             yield
         if before is not None:
             await self._revoke(before)
@@ -218,9 +225,9 @@ class Sessions:
             return Finding(Standing.KEPT, why=why)
         return Finding(Standing.ENDED, why=f"The provider could not be asked for {self._grace:g} s. {why}")
 
-    async def _load(self, user: HubUser) -> Session | None:
+    async def _load(self, saved: Saved) -> Session | None:
         try:
-            return Session.model_validate(await user.get_auth_state())
+            return Session.model_validate(await saved.get_auth_state())
         except ValidationError:
             return None  # nothing, or what another authenticator left
 

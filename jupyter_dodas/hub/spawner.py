@@ -1,33 +1,48 @@
 """Starts notebooks for JupyterHub, as clusters of the kind `notebook` at a place of each user's own."""
 
+import asyncio
 import shlex
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from html import escape
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from jupyterhub.spawner import Spawner  # type: ignore[import-untyped]
 from tornado import web
-from traitlets import Dict, Enum, Float, Integer, List, TraitError, Unicode, default, validate
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicode, default, validate
 
 from jupyter_dodas import settings
-from jupyter_dodas.backends import places
-from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, TimedOut
+from jupyter_dodas.display import quota as words
+from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, MissingRights, TimedOut
 from jupyter_dodas.hub import form
-from jupyter_dodas.hub.notebooks import Notebook, notebook_name, safe_name
+from jupyter_dodas.hub.accounts.machine import account_name
+from jupyter_dodas.hub.grounds.accounts import Accounts, OwnAccount, Wanted
+from jupyter_dodas.hub.grounds.base import Ground, Held
+from jupyter_dodas.hub.grounds.manifests import Estate
+from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
+from jupyter_dodas.hub.grounds.shared import SharedAccount
+from jupyter_dodas.hub.limits import GroupLimits
+from jupyter_dodas.hub.mandates import Mandates
+from jupyter_dodas.hub.notebooks import safe_name
 from jupyter_dodas.hub.profiles import Profiles
-from jupyter_dodas.hub.story import Story, in_words
+from jupyter_dodas.hub.story import Durations, Story, in_words
+from jupyter_dodas.limits import NOTHING, Allowance, Quota, Share
 from jupyter_dodas.options import validate as validated
 from jupyter_dodas.services.notebook.handover import TOKEN
 from jupyter_dodas.services.notebook.service import NotebookOptions
+from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import Intent, Phase, Problem, Record
 
 __all__ = ["DodasSpawner"]
 
-_HERE_ONLY: Final = frozenset({"DODAS_STATE", "DODAS_RUNTIME", "DODAS_KUBERNETES_CONTEXT"})
-"""Settings that mean something on the machine of the hub alone."""
+_GLANCE: Final = 2.0
+"""Seconds that a page waits for what it could do without."""
 
 
 class DodasSpawner(Spawner):  # type: ignore[misc]
@@ -35,13 +50,36 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     backend = Enum(["local", "kubernetes"], default_value="local", config=True, help="Where notebooks run.")
     state = Unicode(config=True, help="Folder with a place for each user: records, logs, and on one machine the home.")
+    account = Unicode(
+        "jupyter-{username}",
+        config=True,
+        help="Account of a user, where a hub on one machine runs as root; made if it is not there. Empty: all share the hub's.",
+    )
+    processes = Integer(4096, min=1, config=True, help="Processes and threads that a user with an account may have at once.")
     namespace = Unicode(
         "jupyter-{username}",
         config=True,
         help="Namespace of a user's notebooks and clusters, where they run on Kubernetes; {username} is made fit for it.",
     )
+    make_namespaces = Bool(True, config=True, help="Make these namespaces, with what belongs in them; else an administrator does.")
+    controller_image = Unicode(
+        "localhost/jupyter-dodas/controller:1", config=True, help="Image of what looks after the clusters of such a namespace."
+    )
+    home_size = Unicode(
+        config=True, help="Size of a volume for files of the user, such as 10Gi; by default they end with the notebook."
+    )
+    home_class = Unicode(config=True, help="Storage class of that volume; by default the one of the cluster.")
     profiles = List(
         Dict(), config=True, help="What people may choose from: tables with name, title, description, cores, memory, images."
+    )
+
+    limits = Dict(
+        config=True,
+        help="What people may hold at once, by their group: tables with clusters, workers, cores, memory; * is for everybody else.",
+    )
+
+    renew_tokens_for = Float(
+        7 * 86400.0, config=True, help="Seconds after the last start of a notebook for which its clusters get fresh access tokens."
     )
 
     start_timeout = Integer(300, config=True, help="Seconds that a start may take; an image may have to be fetched.")
@@ -51,7 +89,9 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._story = Story()
+        self._allowed: Allowance | None = None  # what the ground was last prepared for
         self._ended = ""  # how the last one ended unasked, in words
+        self._took: tuple[str, float] | None = None  # the profile of the last start, and its seconds
 
     @default("state")
     def _default_state(self) -> str:
@@ -77,41 +117,90 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             raise TraitError(str(error)) from None
         return proposal.value
 
+    @validate("limits")
+    def _check_limits(self, proposal: Any) -> Any:
+        try:
+            GroupLimits(proposal.value)
+        except InvalidSetting as error:
+            raise TraitError(str(error)) from None
+        return proposal.value
+
     # -- where --------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _settings(self) -> settings.Settings:
-        """The settings of the user's place, which the clusters launched in the notebook share with it."""
+    def _ground(self) -> Ground:
+        """What the notebooks of this user stand on."""
         configured, own = settings.load(), safe_name(self.user.name)
         state = Path(self.state).expanduser().absolute() / own
         here: dict[str, Any] = {"backend": self.backend, "state": state}
         here["runtime"] = None if configured.runtime is None else configured.runtime / own
         if self.backend == "kubernetes":
             here["kubernetes_namespace"] = self.namespace.format(username=own)
-        return configured.model_copy(update=here)
+            return OwnNamespace(self.user.name, configured.model_copy(update=here), self._estate(configured), self._hub_addresses())
+        place = configured.model_copy(update=here)
+        if (accounts := self._accounts(self.user.settings)) is None:
+            return SharedAccount(self.user.name, place)
+        wanted = Wanted(account_name(self.account, own), self._all_notebooks, self.processes)
+        return OwnAccount(self.user.name, place, wanted, accounts)
 
-    @property
-    def _home(self) -> Path:
-        return self._settings.state / "home"
+    def _accounts(self, hub: MutableMapping[str, Any]) -> Accounts | None:
+        """Return what a hub has for accounts of its users; None if they share one."""
+        accounts = Accounts.of(hub, Path(self.state).expanduser().absolute(), self.log) if self.account else None
+        return None if accounts is None or accounts.why_not else accounts
+
+    def unprotected(self, hub: MutableMapping[str, Any]) -> str:
+        """Return what a hub does not keep from other users, see `Ground.unprotected`, for who has yet to sign in.
+
+        Parameters
+        ----------
+        hub
+            Its settings, see `Accounts.of`.
+        """
+        if self.backend == "kubernetes":
+            return OwnNamespace.unprotected
+        return SharedAccount.unprotected if self._accounts(hub) is None else OwnAccount.unprotected
+
+    def _all_notebooks(self) -> Share:
+        """Return what all notebooks of this user may take together, this one among them."""
+        share = NOTHING
+        for one in self.user.spawners.values():
+            if one is self or one.active:
+                with suppress(DodasError):  # what it was started with is not offered any more
+                    options = one._options()  # noqa: SLF001 - of this very class
+                    share += Share(cores=options.cores, memory=int(options.memory))
+        return share
+
+    def _estate(self, configured: settings.Settings) -> Estate | None:
+        if not self.make_namespaces:
+            return None
+        return Estate(self.controller_image, configured, self.home_size, self.home_class, self._profiles.largest)
+
+    def _hub_addresses(self) -> Sequence[str]:
+        """Return where pods reach a hub outside their cluster. One inside has a name."""
+        host = urlsplit(self.hub.api_url).hostname or ""
+        with suppress(ValueError):
+            return (str(ip_address(host)),)
+        return ()
 
     @cached_property
-    def _notebook(self) -> Notebook:
-        return Notebook(places.backend(self._settings), notebook_name(self.user.name, self.name), self.user.name)
+    def _notebook(self) -> Held:
+        return self._ground.notebook(self.name)
+
+    def allowance(self) -> Allowance:
+        """Return what this user may hold at once, by the groups that they are in now."""
+        return GroupLimits(self.limits).of(group.name for group in self.user.groups)
+
+    async def _prepare(self) -> None:
+        """See that the ground is there, with the limits that hold now."""
+        allowance = self.allowance()
+        await self._ground.prepare(allowance)
+        self._allowed = allowance
 
     def get_env(self) -> dict[str, str]:
         """Return what is handed over to the notebook: variables of JupyterHub and of the place, the token among them."""
         found = {name: str(value) for name, value in super().get_env().items() if value is not None}
         found.pop("JPY_API_TOKEN", None)  # the name of another age
-        return {**self._surroundings(), **found}
-
-    def _surroundings(self) -> Mapping[str, str]:
-        variables = self._settings.variables()
-        if self.backend == "kubernetes":
-            who = {"USER": self.user.name, "LOGNAME": self.user.name}
-            return {**who, **{name: value for name, value in variables.items() if name not in _HERE_ONLY}}
-        # With a uid for each user, this is what would follow from the account.
-        who = {"USER": self.user.name, "LOGNAME": self.user.name, "HOME": str(self._home), "SHELL": "/bin/bash"}
-        return {**who, **variables, "DODAS_RUNTIME": str(self._settings.runtime_folder())}
+        return {**self._ground.surroundings(), **found}
 
     # -- what ---------------------------------------------------------------------------------------------------------
 
@@ -122,8 +211,9 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
     def _form(self) -> str:
         """Draw the form, with what was chosen the last time, and how that notebook ended."""
         known = self.orm_spawner.user_options or (self.user.orm_spawners.get("") or self.orm_spawner).user_options or {}
-        ended = f'<p role="status">{escape(self._ended)}</p>' if self._ended else ""
-        return ended + form.draw(self._profiles, self._profiles.kept(known))
+        ended = f'<div class="note warn" role="status"><p>{escape(self._ended)}</p></div>' if self._ended else ""
+        durations, last = Durations.of(self.user.settings), str(known.get("profile", ""))
+        return ended + form.draw(self._profiles, self._profiles.kept(known), last=last, usually=durations.usually)
 
     def _from_form(self, sent: Mapping[str, list[str]]) -> Mapping[str, Any]:
         try:
@@ -131,12 +221,16 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         except DodasError as error:
             raise _as_failure(error) from None
 
+    def check(self, chosen: Mapping[str, Any]) -> None:
+        """See that something chosen is offered; what is not is refused with status 400."""
+        try:
+            self._profiles.chosen(chosen)
+        except DodasError as error:
+            raise _as_failure(error) from None
+
     def _options(self) -> NotebookOptions:
         chosen = self._profiles.chosen(self.user_options)
-        around: dict[str, Any] = {"image": chosen.get("image")}
-        if self.backend == "local":
-            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            around["folder"] = str(self._home)
+        around = {"image": chosen.get("image"), **self._ground.environment()}
         asked = {"cores": chosen["cores"], "memory": chosen["memory"], "environment": around}
         return validated(NotebookOptions, "notebook", {**asked, "command": [*self.cmd, *self.get_args()]})
 
@@ -144,12 +238,15 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     async def start(self) -> str:
         """Start the notebook, or take over the one that is there, and return where it answers."""
+        began = time.monotonic()
         if self._story.over:
             self._story = Story()
         if self._ended:
             self._story.tell(f"The last one ended: {self._ended}")
         try:
             options = self._options()
+            await self._prepare()
+            await self._give_mandate()
             self.log.info("Starting %s: %s", self._notebook.name, shlex.join(options.command))
             handed = await self._notebook.start(options, self.get_env(), self._story.see)
             address = await self._notebook.address(timeout=self.http_timeout)
@@ -162,7 +259,24 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         self.api_token = handed[TOKEN]
         self._revoke_others()
         self._ended = ""
+        self._took = (str(self._profiles.chosen(self.user_options)["profile"]), time.monotonic() - began)
+        Durations.of(self.user.settings).add(*self._took)
         return address
+
+    async def _give_mandate(self) -> None:
+        """Have the place keep an access token of the user's, where the hub gives any."""
+        mandates: Mandates | None = getattr(self.authenticator, "mandates", None)
+        if mandates is not None and self.is_alone and self.renew_tokens_for > 0:
+            await mandates.give(self.user, self, self.get_env()["JUPYTERHUB_API_URL"], self.renew_tokens_for)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the place is of this user only: in one that several share, a token of one would be everybody's."""
+        return self.backend != "kubernetes" or "{username}" in self.namespace
+
+    async def entrust(self, secrets: Mapping[str, bytes]) -> None:
+        """See `Trustee.entrust`."""
+        await self._notebook.entrust(secrets)
 
     def _revoke_others(self) -> None:
         """Revoke tokens of starts that a killed hub has not ended."""
@@ -171,6 +285,32 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             if token.note == f"Server at {self.server.base_url}" and not token.match(self.api_token):
                 database.delete(token)
         database.commit()
+
+    # -- what its pages say -----------------------------------------------------------------------------------------------
+
+    @property
+    def story(self) -> Story:
+        """What happens while it starts."""
+        return self._story
+
+    @property
+    def ended(self) -> str:
+        """How the last one ended, if nobody has asked for that."""
+        return self._ended
+
+    async def standing(self) -> str:
+        """Return the groups whose limits hold for the user, and what is free of these; empty if nothing is limited."""
+        allowance = self.allowance()
+        if allowance.limits == Limits():
+            return ""
+        try:
+            async with asyncio.timeout(_GLANCE):
+                used = await self._notebook.beside()
+        except (DodasError, TimeoutError) as error:
+            self.log.warning("%s: what is free cannot be told now: %s", self._log_name, error)
+            return ""
+        free = words.free(Quota(allowance.limits, used, allowance.enforced, allowance.groups))
+        return " · ".join(filter(None, (", ".join(allowance.groups), free)))
 
     async def progress(self) -> AsyncGenerator[dict[str, str], None]:
         """Yield what happens, with what it usually takes; how far that is of the whole nobody knows."""
@@ -188,6 +328,8 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
                 return 1
             if not self.api_token:
                 return await self._find_again()
+            if self.allowance() != self._allowed:
+                await self._prepare()  # the user is in other groups now
         except DodasError as error:
             self.log.warning("%s cannot be looked at now: %s", self._log_name, error)
         return None
@@ -203,9 +345,10 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     def _note_end(self, record: Record) -> None:
         problem = record.status.problem or Problem(code="cluster-failed", message=f"{record.name!r} has failed")
-        if problem.message != self._ended:
-            self._ended = problem.message
-            self.log.warning("%s: %s", self._log_name, problem.message)
+        ended = " ".join(problem.message.split())  # a record is its user's, who could write lines of a log into it
+        if ended != self._ended:
+            self._ended = ended
+            self.log.warning("%s: %s", self._log_name, self._ended)
 
     async def get_url(self) -> str:
         """Return where the notebook answers now. A hub that was killed while it started waits here until it does."""
@@ -220,8 +363,8 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         """End the notebook, and wait until it is gone."""
         try:
             await self._notebook.end(timeout=self.stop_timeout)
-        except TimedOut as error:
-            self.log.warning("%s: %s", self._log_name, error)  # the place goes on with it
+        except (MissingRights, TimedOut) as error:
+            self.log.warning("%s: %s", self._log_name, error)  # the place goes on with it, or is not one of this hub
         except DodasError as error:
             raise _as_failure(error) from None
 
@@ -229,12 +372,15 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     def get_state(self) -> dict[str, Any]:
         """Return what is to be known after a restart of the hub; all else stands at the place."""
-        return {**super().get_state(), **({"ended": self._ended} if self._ended else {})}
+        known = {"ended": self._ended, "took": self._took}
+        return {**super().get_state(), **{name: value for name, value in known.items() if value}}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what was known before."""
         super().load_state(state)
         self._ended = str(state.get("ended", ""))
+        if took := state.get("took"):
+            Durations.of(self.user.settings).add(str(took[0]), float(took[1]))
 
 
 def _as_failure(error: DodasError) -> web.HTTPError:

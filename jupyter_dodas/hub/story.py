@@ -1,12 +1,38 @@
-"""What somebody reads who waits for a notebook: named steps with what they usually take, and what delays them. No percentages."""
+"""What somebody sees who waits for a notebook: named steps, what they take and usually take, what delays them. No percentages."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from jupyter_dodas.display.words import lasting
 from jupyter_dodas.spec import Phase, Problem, Record, Step
 
-__all__ = ["Story", "in_words", "told"]
+__all__ = ["Durations", "Line", "Story", "in_words", "told"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step, as a page shows it.
+
+    Parameters
+    ----------
+    done, now
+        Whether it is over, or under way.
+    seconds
+        What it has taken so far.
+    took, usually
+        The same in words, and what it took before; empty if that is not known.
+    """
+
+    name: str
+    done: bool = False
+    now: bool = False
+    seconds: float = 0.0
+    took: str = ""
+    usually: str = ""
 
 
 class Story:
@@ -15,6 +41,9 @@ class Story:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._more = asyncio.Event()
+        self._began = time.time()
+        self._steps: Sequence[Step] = ()
+        self.notes: Sequence[str] = ()
         self.over = False
 
     def tell(self, line: str) -> None:
@@ -25,6 +54,8 @@ class Story:
 
     def see(self, record: Record) -> None:
         """Add what a state has to say."""
+        self._steps = record.status.steps
+        self.notes = tuple(_delays(record))
         for line in told(record):
             self.tell(line)
 
@@ -50,6 +81,27 @@ class Story:
             if read == len(self._lines) and not more.is_set():
                 await more.wait()
 
+    def steps(self) -> Sequence[Line]:
+        """Return every step as it is now: what comes before and after those of the notebook's own, too."""
+        now = time.time()
+        if not self._steps:
+            return [_under_way("Preparing", now - self._began), Line("Starting"), Line("Opening")]
+        prepared = self._steps[0].started - self._began
+        lines = [Line("Preparing", done=True, took=lasting(prepared) if prepared > 0 else "")]
+        for step in self._steps:
+            usually = "" if step.usually is None else lasting(step.usually)
+            if step.ended is None:
+                lines.append(_under_way(step.name, now - step.started, usually))
+            else:
+                lines.append(Line(step.name, done=True, took=lasting(step.ended - step.started)))
+        ended = [step.ended for step in self._steps if step.ended is not None]
+        last = _under_way("Opening", now - max(ended)) if len(ended) == len(self._steps) else Line("Opening")
+        return [*lines, last]
+
+
+def _under_way(name: str, seconds: float, usually: str = "") -> Line:
+    return Line(name, now=True, seconds=round(max(0.0, seconds), 1), took=lasting(seconds), usually=usually)
+
 
 def told(record: Record) -> Iterator[str]:
     """Return what a state has to say, as whole sentences or steps."""
@@ -57,6 +109,10 @@ def told(record: Record) -> Iterator[str]:
         yield _begun(step)
         if step.ended is not None:
             yield f"{step.name}: {lasting(step.ended - step.started)}"
+    yield from _delays(record)
+
+
+def _delays(record: Record) -> Iterator[str]:
     if record.status.phase in (Phase.PENDING, Phase.STARTING) and record.status.problem is not None:
         yield in_words(record.status.problem)
 
@@ -68,3 +124,27 @@ def _begun(step: Step) -> str:
 def in_words(problem: Problem) -> str:
     """Return what is wrong, why, and what to do, in one line."""
     return " ".join(f"{part.strip().rstrip('.')}." for part in (problem.message, problem.cause, problem.remedy) if part)
+
+
+class Durations:
+    """How long starts of each profile took lately, of everybody."""
+
+    _REMEMBERED: Final = 20
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[float]] = {}
+
+    @classmethod
+    def of(cls, hub: MutableMapping[str, Any]) -> "Durations":
+        """Return those of a hub, by its settings, which all its spawners share."""
+        found: Durations = hub.setdefault("dodas_durations", cls())
+        return found
+
+    def add(self, profile: str, seconds: float) -> None:
+        """Learn from a start."""
+        self._seen.setdefault(profile, deque(maxlen=self._REMEMBERED)).append(seconds)
+
+    def usually(self, profile: str) -> float | None:
+        """Return the median in seconds; None if it was never seen."""
+        seen = sorted(self._seen.get(profile, ()))
+        return seen[len(seen) // 2] if seen else None

@@ -9,16 +9,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from jupyter_dodas.errors import IamRefused, IamUnreachable, MissingSoftware, NotSupported
+from jupyter_dodas.iam.mandate import Mandate
 
-__all__ = ["TokenSource", "discovered", "token"]
+__all__ = ["Given", "TokenSource", "ask", "discovered", "token"]
 
 _PATIENCE: Final = 15.0
 """Seconds; the hub waits at most 5 for the IAM, twice."""
@@ -72,6 +74,25 @@ def discovered(environ: Mapping[str, str]) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Given:
+    """A token that the hub has given.
+
+    Parameters
+    ----------
+    token
+        The token.
+    asked
+        When it was asked for, in seconds since 1970 by the clock of this machine.
+    lasts
+        Seconds that it lasts from then on, as the hub says.
+    """
+
+    token: str = field(repr=False)
+    asked: float
+    lasts: float
+
+
 class TokenSource:
     """The tokens of one user, from one hub.
 
@@ -84,9 +105,8 @@ class TokenSource:
     """
 
     def __init__(self, address: str, key: str) -> None:
-        self._url = address.rstrip("/") + "/dodas/token"
-        self._key = key
-        self._kept: dict[tuple[str, tuple[str, ...]], Mapping[str, Any]] = {}
+        self._mandate = Mandate(address, key)
+        self._kept: dict[tuple[str, tuple[str, ...]], Given] = {}
         self._lock = threading.Lock()
 
     def token(self, audience: str = "", scopes: Iterable[str] = ()) -> str:
@@ -94,28 +114,45 @@ class TokenSource:
         about = (audience, tuple(sorted(set(scopes))))
         with self._lock:
             kept, now = self._kept.get(about), time.time()
-            if kept is None or now > kept["renew"]:
+            # Renewed when half of it is gone, as the hub does itself.
+            if kept is None or now > kept.asked + kept.lasts / 2:
                 try:
-                    kept = self._kept[about] = self._ask(*about)
+                    kept = self._kept[about] = ask(self._mandate, *about)
                 except IamUnreachable:
                     # One that still lasts for a moment is better than none.
-                    if kept is None or now > kept["expires"]:
+                    if kept is None or now > kept.asked + kept.lasts:
                         raise
-            return str(kept["access_token"])
+            return kept.token
 
-    def _ask(self, audience: str, scopes: tuple[str, ...]) -> Mapping[str, Any]:
-        began = time.time()
-        body = json.dumps({"audience": audience, "scopes": scopes}).encode()
-        headers = {"Authorization": f"token {self._key}", "Content-Type": "application/json"}
-        try:
-            with urlopen(Request(self._url, body, headers), timeout=_PATIENCE) as reply:  # noqa: S310 - the hub's own address
-                given = json.load(reply)
-        except HTTPError as error:
-            raise _refusal(error) from None
-        except (URLError, OSError, ValueError) as error:
-            raise IamUnreachable(f"The hub at {urlsplit(self._url).netloc}", str(error)) from None
-        # By the hub's seconds, not its clock; renewed when half of them are gone, as the hub does itself.
-        return {**given, "expires": began + given["expires_in"], "renew": began + given["expires_in"] / 2}
+
+def ask(mandate: Mandate, audience: str = "", scopes: Iterable[str] = ()) -> Given:
+    """Ask the hub for a token, and wait for it.
+
+    Parameters
+    ----------
+    mandate
+        Whom, and by which right.
+    audience, scopes
+        See `token`.
+
+    Raises
+    ------
+    IamRefused, IamUnreachable
+        See `token`.
+    MissingSoftware
+        If the hub gives no tokens.
+    """
+    asked, url = time.time(), mandate.address.rstrip("/") + "/dodas/token"
+    body = json.dumps({"audience": audience, "scopes": list(scopes)}).encode()
+    headers = {"Authorization": f"token {mandate.key}", "Content-Type": "application/json"}
+    try:
+        with urlopen(Request(url, body, headers), timeout=_PATIENCE) as reply:  # noqa: S310 - the hub's own address
+            given = json.load(reply)
+        return Given(str(given["access_token"]), asked, float(given["expires_in"]))
+    except HTTPError as error:
+        raise _refusal(error) from None
+    except (URLError, OSError, ValueError, LookupError, TypeError) as error:
+        raise IamUnreachable(f"The hub at {urlsplit(url).netloc}", str(error)) from None
 
 
 def _refusal(error: HTTPError) -> Exception:

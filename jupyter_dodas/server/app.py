@@ -1,14 +1,15 @@
 """The extension as Jupyter Server loads it."""
 
 import asyncio
-import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import prometheus_client
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool
+from traitlets import Bool, Float
 
+from jupyter_dodas.server.activity import Activity
 from jupyter_dodas.server.clusters import Clusters
 from jupyter_dodas.server.handlers import routes
 from jupyter_dodas.server.hints import SCHEMA, SCHEMA_ID, Hints
@@ -27,7 +28,13 @@ class DodasServer(ExtensionApp):
         help="Leave the routes of jupyter-server-proxy open that lead to any port of this machine (/proxy/<port>/).",
     ).tag(config=True)
 
-    _hinting: "asyncio.Task[None] | None" = None
+    activity_interval = Float(
+        30.0,
+        min=0.1,
+        help="Seconds between two looks whether a cell or a cluster is at work, so that a hub does not end the server.",
+    ).tag(config=True)
+
+    _tasks: "Sequence[asyncio.Task[None]]" = ()
 
     def initialize_settings(self) -> None:
         """Make what handlers, hints and metrics share."""
@@ -36,6 +43,9 @@ class DodasServer(ExtensionApp):
         server.event_logger.register_event_schema(SCHEMA)
         self.clusters = Clusters()
         self.hints = Hints(self.clusters, self._tell)
+        self.activity = Activity(
+            server.web_app.settings, server.kernel_manager.list_kernels, lambda: self.hints.known, self.activity_interval
+        )
         self.metrics = ClusterMetrics(lambda: self.hints.known)
 
     def initialize_handlers(self) -> None:
@@ -45,16 +55,16 @@ class DodasServer(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Begin to watch, once the loop runs."""
         prometheus_client.REGISTRY.register(self.metrics)
-        self._hinting = asyncio.create_task(self.hints.run())
+        self._tasks = [asyncio.create_task(self.hints.run()), asyncio.create_task(self.activity.run())]
 
     async def stop_extension(self) -> None:
         """Stop watching. The clusters go on."""
-        if self._hinting is None:
+        if not self._tasks:
             return
         prometheus_client.REGISTRY.unregister(self.metrics)
-        self._hinting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._hinting
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _tell(self, name: str, generation: int) -> None:
         server: Any = self.serverapp

@@ -12,6 +12,7 @@ from jupyter_dodas.backends.base import Backend
 from jupyter_dodas.errors import ClusterFailed, DamagedRecord, InvalidOption, NewerRecord, StaleGeneration, UnknownOption
 from jupyter_dodas.limits import Quota
 from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch
+from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
 
 __all__ = ["Clusters", "patched", "written"]
@@ -65,7 +66,9 @@ class Clusters:
         ------
         UnknownKind, UnknownOption, InvalidOption, QuotaExceeded, AlreadyExists
         """
-        checked(request.kind, request.options)  # by itself, since an option could have the name of an argument
+        checked(
+            request.kind, request.options, (await self.backend.allowance()).limits
+        )  # by itself, since an option could have the name of an argument
         options: dict[str, Any] = dict(request.options)
         cluster = await aio.launch(request.kind, name=request.name, wait=False, **options)
         record = await cluster.record()
@@ -86,12 +89,13 @@ class Clusters:
         StaleGeneration
             If it is at none of `tags`.
         """
+        bounds = (await self.backend.allowance()).limits
         for attempt in range(_ATTEMPTS):
             record = await self.get(name)
             _check(record, tags)
             if record.status.phase is Phase.FAILED and not patch.restart:
                 raise _failed(record)
-            spec = patched(record.spec, patch, time.time())
+            spec = patched(record.spec, patch, time.time(), bounds)
             if spec == record.spec:
                 return record
             try:
@@ -149,7 +153,7 @@ def written(record: Record) -> bytes:
     return ClusterView.of(record).model_dump_json(warnings=False).encode()
 
 
-def patched(spec: ClusterSpec, patch: ClusterPatch, now: float) -> ClusterSpec:
+def patched(spec: ClusterSpec, patch: ClusterPatch, now: float, bounds: Limits | None = None) -> ClusterSpec:
     """Return a spec with a change. Pure.
 
     Raises
@@ -158,7 +162,7 @@ def patched(spec: ClusterSpec, patch: ClusterPatch, now: float) -> ClusterSpec:
     """
     update: dict[str, Any] = {}
     if (options := _options(spec, patch)) != spec.options:
-        update["options"] = checked(spec.kind, options).model_dump(mode="json")
+        update["options"] = checked(spec.kind, options, bounds).model_dump(mode="json")
     if "keep_until" in patch.model_fields_set:
         if patch.keep_until is not None and patch.keep_until > now + _YEAR:
             raise InvalidOption(

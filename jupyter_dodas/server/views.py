@@ -158,10 +158,12 @@ class QuotaView(Body):
     used: Share
     enforced: bool = Field(description="Whether somebody that the user cannot change sees to it; otherwise it is a guard rail.")
 
+    groups: Sequence[str] = Field(description="Groups of the identity provider that give the limits.")
+
     @classmethod
     def of(cls, quota: Quota) -> Self:
         """Show a quota."""
-        return cls(limits=quota.limits, used=quota.used, enforced=quota.enforced)
+        return cls(limits=quota.limits, used=quota.used, enforced=quota.enforced, groups=quota.groups)
 
 
 def dashboards(record: Record) -> dict[str, str]:

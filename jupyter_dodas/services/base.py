@@ -101,6 +101,8 @@ class Instance:
         Seconds, beyond the grace, in which it brings its work to an end when the place takes it away: a node that is emptied.
     any_port
         Whether others connect to ports of it that are not in its endpoint.
+    interactive
+        Whether it is where the user works: it may launch clusters beside it, and has the user's home where a place keeps one.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Instance:
     grace: float = 5.0
     notice: float = 0.0
     any_port: bool = False
+    interactive: bool = False
 
 
 @dataclass(frozen=True)

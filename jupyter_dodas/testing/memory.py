@@ -42,6 +42,7 @@ class _Place:
 
     kept: dict[str, _Kept] = field(default_factory=dict)
     receipts: list[str] = field(default_factory=list)
+    entrusted: dict[str, bytes] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
 
 
@@ -112,6 +113,16 @@ class MemoryStore:
         """See `Store.secrets`."""
         await asyncio.sleep(0)
         return dict(self._place.kept[name].secrets) if name in self._place.kept else {}
+
+    async def entrust(self, name: str, secret: bytes) -> None:
+        """See `Store.entrust`."""
+        await asyncio.sleep(0)
+        self._place.entrusted[name] = secret
+
+    async def entrusted(self, name: str) -> bytes:
+        """See `Store.entrusted`."""
+        await asyncio.sleep(0)
+        return self._place.entrusted.get(name, b"")
 
     async def account(self, receipt: Receipt) -> None:
         """See `Store.account`."""

@@ -182,6 +182,19 @@ class StoreContract:
         await store.keep_secrets("higgs", secrets)
         assert await elsewhere.secrets("higgs") == secrets
 
+    async def test_a_secret_of_the_place_belongs_to_no_cluster(self, store: Store, elsewhere: Store) -> None:
+        assert await store.entrusted("token") == b""
+        await elsewhere.entrust("token", b"\x00first")
+        await elsewhere.entrust("mandate", b"other")
+        assert await store.entrusted("token") == b"\x00first"
+        await store.entrust("token", b"second")
+        assert await elsewhere.entrusted("token") == b"second"
+        for _ in range(2):
+            await store.entrust("token", b"")
+            assert await elsewhere.entrusted("token") == b""
+        assert await store.entrusted("mandate") == b"other"
+        assert list(await store.list()) == []
+
     async def test_accounts_are_read_oldest_first_and_outlive_the_record(self, store: Store, elsewhere: Store) -> None:
         assert list(await store.receipts()) == []
         spec = (await store.create(a_spec())).spec

@@ -8,13 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
 from jupyter_dodas import aio, settings
 from jupyter_dodas.backends import places
+from jupyter_dodas.backends.base import MANDATE
+from jupyter_dodas.backends.base import TOKEN as BEARER
 from jupyter_dodas.errors import InvalidOption, LaunchFailed, NotYours
 from jupyter_dodas.hub.notebooks import Notebook
 from jupyter_dodas.hub.story import Story
+from jupyter_dodas.iam.mandate import Mandate
 from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.services.notebook.handover import TOKEN, to_bytes
@@ -157,6 +161,27 @@ async def test_that_of_somebody_else_is_left_alone(notebook: Notebook) -> None:
             await stranger.start(options(), VARIABLES, Story().see)
         with pytest.raises(NotYours):
             await stranger.end()
+
+
+async def test_a_token_that_the_place_was_entrusted_with_is_for_everything_there(notebook: Notebook, place: Place) -> None:
+    variables = await surroundings(notebook)
+    assert "BEARER_TOKEN_FILE" not in variables
+    await notebook.entrust({MANDATE: Mandate("http://127.0.0.1:1", "key").to_bytes(), BEARER: b"eyJ"})
+    variables = await surroundings(notebook)
+    file = Path(variables["BEARER_TOKEN_FILE"])
+    assert (file.read_bytes(), file.is_relative_to(place.state)) == (b"eyJ", True)
+    assert [path.stat().st_mode & 0o777 for path in (file, file.with_name("mandate"), file.parent)] == [0o600, 0o600, 0o700]
+    assert not {name for name, value in variables.items() if "eyJ" in value or "key" in value.split()}
+    await notebook.entrust({MANDATE: b"", BEARER: b""})
+    assert list(file.parent.iterdir()) == []
+
+
+async def surroundings(notebook: Notebook) -> Mapping[str, str]:
+    """The variables that a notebook sees."""
+    async with running(notebook), httpx.AsyncClient() as client:
+        answer = await client.get(f"{await notebook.address(timeout=5)}/user/ada/x")
+    found: dict[str, str] = answer.json()["variables"]
+    return found
 
 
 async def test_it_answers_at_the_address_that_is_told(notebook: Notebook, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_suspended_user_can_spawn_with_neither_cookie_nor_token(make_hub: Make
     for _ in range(2):
         assert httpx.post(f"{hub.url}/hub/api/users/alice/server", headers=headers, json={}).status_code == 403
         assert alice.api("POST", "/users/alice/server").status_code == 403
-    assert alice.get("/hub/spawn/alice").status_code == 403
+    assert is_asked_to_sign_in(alice, "/hub/spawn/alice")
     assert not running(hub, "alice")
 
 

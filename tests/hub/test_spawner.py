@@ -178,6 +178,26 @@ def test_how_a_notebook_ended_is_told_in_words_and_it_is_not_started_again(gated
     assert (len(servers(gated)), records(gated), len(tokens(alice))) == (1, ["notebook-alice"], 1)
 
 
+def test_a_damaged_record_is_told_to_who_starts_and_does_not_stand_in_the_way(gated: Hub, alice: Browser) -> None:
+    folder = place(gated) / "clusters" / "notebook-alice"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "spec.json").write_text("{")
+    alice.api("POST", "/users/alice/server")
+    pending = "/hub/spawn-pending/alice"
+    page = blocking_until(lambda: alice.get(pending).text, within=30, meets=lambda found: "did not start" in found)
+    assert "is damaged, and was removed" in page
+    assert "Start it again." in page
+    assert "dodas stop" not in page, "nobody here has a command line"
+    assert alice.spawn("alice").is_success
+
+
+def test_a_notebook_whose_record_is_damaged_can_be_stopped(gated: Hub, alice: Browser) -> None:
+    assert alice.spawn("alice").is_success
+    (place(gated) / "clusters" / "notebook-alice" / "spec.json").write_text("{")
+    assert alice.press(alice.get("/hub/home"), "Stop").is_success
+    assert_nothing_is_left(gated, alice)
+
+
 def test_a_notebook_that_cannot_start_says_why(make_hub: Any) -> None:
     hub = make_hub("c.Spawner.cmd = ['python', '-c', 'raise SystemExit(\"no such licence\")']\n")
     browser = hub.browser()
@@ -216,12 +236,18 @@ def is_held(hub: Hub, phase: str) -> bool:
     return bool(servers(hub)) if phase == "wait" else (hub.folder / "reached").exists()
 
 
+@pytest.mark.parametrize("way", ["the API", "the page"])
 @pytest.mark.parametrize("phase", STARTING)
-def test_a_start_that_is_cancelled_leaves_nothing(gated: Hub, alice: Browser, phase: str) -> None:
+def test_a_start_that_is_cancelled_leaves_nothing(gated: Hub, alice: Browser, phase: str, way: str) -> None:
     hold(gated, phase)
     alice.api("POST", "/users/alice/server")
     blocking_until(lambda: is_held(gated, phase), within=60)
-    assert alice.api("DELETE", "/users/alice/server").is_success
+    if way == "the API":
+        assert alice.api("DELETE", "/users/alice/server").is_success
+    else:
+        page = alice.get("/hub/spawn-pending/alice")
+        assert "<noscript><meta http-equiv" in page.text, "without scripts it looks again by itself"
+        assert alice.press(page, "Cancel").url.path == "/hub/home"
     release(gated, phase)
     assert_nothing_is_left(gated, alice)
     assert alice.spawn("alice").is_success
@@ -302,9 +328,9 @@ def test_what_is_not_offered_cannot_be_had(gated: Hub, alice: Browser, sent: Map
     assert reply.status_code == 400
     assert words in reply.text
     chosen = {name.rpartition(".")[2]: int(value) if value.isdigit() else value for name, value in sent.items()}
-    alice.api("POST", "/users/alice/server", json=chosen)
-    told = blocking_until(lambda: alice.get("/hub/api/users/alice/server/progress").text, within=30)
-    assert words in told
+    refused = alice.api("POST", "/users/alice/server", json=chosen)
+    assert refused.status_code == 400
+    assert words in refused.json()["message"]
     assert records(gated) == []
 
 

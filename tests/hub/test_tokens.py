@@ -104,6 +104,18 @@ def test_a_token_of_the_hub_that_has_expired_opens_nothing(hub: Hub, alice: Brow
     blocking_until(status, within=10, meets=lambda found: found == 403)
 
 
+def test_who_was_here_before_is_refused_once_their_token_is_revoked(hub: Hub, alice: Browser) -> None:
+    made = alice.api("POST", "/users/alice/tokens", json={}).json()
+    headers = {"Authorization": f"token {made['token']}"}
+
+    def status(**asked: Any) -> int:
+        return httpx.post(f"{hub.url}/hub/api/dodas/token", json=asked, headers=headers).status_code
+
+    assert [status(), status(), status(audience="https://elsewhere.example.org"), status()] == [200, 200, 403, 200]
+    assert alice.api("DELETE", f"/users/alice/tokens/{made['id']}").status_code == 204
+    assert [status(), status()] == [403, 403]
+
+
 def test_a_server_has_no_way_to_a_refresh_token(hub: Hub, alice: Browser) -> None:
     variables = alice.variables("alice")
     secret = (hub.folder / "client.secret").read_text()

@@ -63,7 +63,7 @@ async def test_who_may_not_run_pods_is_told_to_have_a_controller_installed(names
 
 @pytest.mark.parametrize("resource", ["configmaps", "leases"])
 async def test_a_missing_right_is_told_as_the_rule(namespace: Namespace, resource: str) -> None:
-    role = yaml.safe_load((DEPLOY / "user.yaml").read_text())
+    role = next(yaml.safe_load_all((DEPLOY / "user.yaml").read_text()))
     role["rules"] = [rule for rule in role["rules"] if resource not in rule["resources"]]
     namespace.apply({**role, "metadata": {**role["metadata"], "namespace": namespace.name}})
     install_controller(namespace)

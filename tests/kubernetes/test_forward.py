@@ -71,7 +71,7 @@ async def test_who_speaks_before_anybody_listens_is_heard_by_who_listens_then(na
     await run(namespace, LATE)
     with closing(Forwarder(Api(settings.load()), lambda _: True)) as forwarder:
         port = await forwarder.port("it", 9000)
-        assert await asyncio.gather(answer_to(words, port), answer_to(words, port)) == [words, words]
+        assert list(await asyncio.gather(answer_to(words, port), answer_to(words, port))) == [words, words]
 
 
 async def test_only_a_hello_is_said_twice(namespace: Namespace) -> None:

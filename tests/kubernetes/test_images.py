@@ -39,7 +39,7 @@ print(json.dumps({
         for folder in pathlib.Path(site.getsitepackages()[0]).glob("jupyter_dodas") for path in folder.rglob("*.py")},
 }))
 """
-IMAGES = ("base", "worker", "controller", "notebook")
+IMAGES = ("base", "worker", "controller", "notebook", "hub")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_every_package_has_the_version_of_the_constraints(told: Mapping[str, Any
     assert {one: version for one, version in others.items() if one not in unpinned and version != pins[one]} == {}
 
 
-@pytest.mark.parametrize("name", ["worker", "controller", "notebook"])
+@pytest.mark.parametrize("name", ["worker", "controller", "notebook", "hub"])
 def test_the_package_is_that_of_the_checkout(told: Mapping[str, Any], name: str) -> None:
     package = ROOT / "jupyter_dodas"
     here = {path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in package.rglob("*.py")}
@@ -114,6 +114,12 @@ def test_notebook_and_worker_have_the_same_packages_and_python(told: Mapping[str
 @pytest.mark.parametrize("name", ["worker", "notebook"])
 def test_spark_finds_its_classes_in_memory(told: Mapping[str, Any], name: str) -> None:
     assert told[name]["archive"].startswith("/opt/dodas/share/jupyter-dodas/spark-")
+
+
+def test_the_hub_brings_its_proxy_and_nothing_to_compute_with(told: Mapping[str, Any]) -> None:
+    packages = {name.replace("-", "_") for name in told["hub"]["packages"]}
+    assert {"jupyterhub", "oauthenticator", "kubernetes", "jupyter_dodas"} <= packages
+    assert not {"distributed", "pyspark", "jupyterlab"} & packages
 
 
 def test_the_controller_has_what_it_takes_and_no_more(told: Mapping[str, Any]) -> None:

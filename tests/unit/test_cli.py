@@ -211,6 +211,7 @@ def test_quota_says_who_enforces_it(place: Place, capsys: pytest.CaptureFixture[
         "limits": {"clusters": None, "workers": None, "cores": None, "memory": 8 * 2**30},
         "used": {"clusters": 0, "workers": 0, "cores": 0, "memory": 0},
         "enforced": False,
+        "groups": [],
     }
 
 

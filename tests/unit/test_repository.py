@@ -53,7 +53,7 @@ def test_every_dependency_is_pinned_to_a_version_that_fits(requirement: Requirem
 def test_the_extra_all_holds_every_extra_but_that_of_the_tests() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     (everything,) = (Requirement(one) for one in extras["all"])
-    assert everything.extras == set(extras) - {"all", "test"}
+    assert everything.extras == set(extras) - {"all", "test", "node"}
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "examples").glob("**/*.ipynb")), ids=lambda path: path.name)

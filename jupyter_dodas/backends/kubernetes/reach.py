@@ -1,11 +1,13 @@
 """How this process reaches what runs in the namespace: by names where it runs in a pod itself, else through forwarded ports."""
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from jupyter_dodas.backends.base import Connection
@@ -16,6 +18,8 @@ from jupyter_dodas.services.base import Endpoint, Site
 from jupyter_dodas.spec import Record
 
 __all__ = ["Reach"]
+
+_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def _always(_: str) -> bool:
@@ -48,6 +52,8 @@ class Reach:
             (i.host, number): Endpoint(i.host, {"": number})
             for i in record.status.instances.values()
             for number in i.ports.values()
+            # Users can write records. What is no plain name could lead out of the namespace, or mean another host to somebody else.
+            if _NAME.fullmatch(i.host)
         }
         addresses = {}
         for name, address in record.status.addresses.items():

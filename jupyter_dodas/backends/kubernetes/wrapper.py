@@ -157,6 +157,7 @@ def _wait(child: int) -> int:
 
 def _leave(code: int, account: str | None) -> int:
     """Write the account, and return the code that a shell would."""
+    signal.setitimer(signal.ITIMER_REAL, 0)  # at the end of an interpreter nobody catches it any more
     if account:
         try:
             with open(account, "w") as file:

@@ -104,8 +104,9 @@ class LocalStore:
                 if max(path.stat().st_mtime for path in paths) < time.time() - _SETTLED:
                     self._read[name] = known
         except FileNotFoundError:
-            if os.path.isdir(folder) and not os.path.exists(spec):
-                raise DamagedRecord(name, folder, "spec.json is missing") from None
+            missing = next((file for file in (spec, status) if not os.path.exists(file)), None)
+            if missing is not None and os.path.isdir(folder):
+                raise DamagedRecord(name, folder, f"{os.path.basename(missing)} is missing") from None
             raise NotFound(name, self._names()) from None
         return self._truth(known[1], keeper_runs)
 

@@ -74,6 +74,7 @@ class NotebookService(Service):
             memory=int(options.memory),
             gpus=options.gpus,
             grace=_GRACE,
+            interactive=True,
         )
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:

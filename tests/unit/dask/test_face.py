@@ -18,6 +18,7 @@ from jupyter_dodas import blocking
 from jupyter_dodas.backends.base import Backend, Connection, Line, Store
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, InvalidOption, NotFound, TimedOut
+from jupyter_dodas.limits import Allowance
 from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.services.dask.face import DaskCluster
@@ -55,6 +56,9 @@ class OnePlace(Backend):
     async def _end(self, cluster: str) -> None:
         await asyncio.sleep(0.1)
         await self._controller.remove(cluster, "")
+
+    async def allowance(self) -> Allowance:
+        return Allowance()
 
     async def connection(self, record: Record) -> Connection:
         return Connection(record.status.addresses, self._processes.site.secrets)

@@ -1,52 +1,23 @@
 """A program's token: from the hub, kept and renewed, or from where WLCG's discovery looks."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
 from jupyter_dodas.errors import IamRefused, IamUnreachable, MissingSoftware, NotSupported
 from jupyter_dodas.iam import token
 from jupyter_dodas.iam.bearer import TokenSource, discovered
-
-
-class Desk(ThreadingHTTPServer):
-    """A hub's desk for tokens."""
-
-    status, lifetime, body = 200, 3600, b""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Reply)
-        self.asked: list[dict[str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/hub/api"
-        Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Reply(BaseHTTPRequestHandler):
-    server: Desk
-
-    def do_POST(self) -> None:
-        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        given = {"access_token": f"t{len(self.server.asked)}", "expires_in": self.server.lifetime}
-        self.send_response(self.server.status if self.headers["Authorization"] == "token key" else 403)
-        self.end_headers()
-        self.wfile.write(self.server.body or json.dumps(given).encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+from tests.unit.iam.desk import Desk
 
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    with Desk() as made:
-        yield made
-        made.shutdown()
+    made = Desk()
+    yield made
+    made.close()
 
 
 def test_a_token_is_asked_for_once_and_renewed_when_half_of_it_is_gone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from jupyter_dodas.backends.base import InstanceState
 from jupyter_dodas.backends.kubernetes.objects import labels, value
 from jupyter_dodas.backends.kubernetes.patch import PodPatch, checked
-from jupyter_dodas.backends.kubernetes.pods import manifest, running, service
+from jupyter_dodas.backends.kubernetes.pods import Desk, manifest, running, service
 from jupyter_dodas.errors import InvalidSetting
 from jupyter_dodas.services.base import Endpoint, Instance
 
@@ -38,6 +38,22 @@ def test_a_node_that_is_emptied_gives_more_time_than_we_do() -> None:
     assert made["spec"]["terminationGracePeriodSeconds"] == 25
     assert made["metadata"]["annotations"] == {"jupyter-dodas/grace": "5"}
     assert {"name": "DODAS_GRACE", "value": "25"} in made["spec"]["containers"][0]["env"]
+
+
+def test_only_what_is_interactive_has_an_account_a_home_and_its_cores_alone() -> None:
+    desk = Desk("jupyter-dodas-user", "home")
+    assert pod(worker(), desk=desk) == pod(worker())
+    made = pod(Instance("server", "higgs", "server", ("python",), cores=2, interactive=True), desk=desk)
+    spec = made["spec"]
+    assert made["metadata"]["labels"]["jupyter-dodas/interactive"] == "true"
+    assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("jupyter-dodas-user", False)
+    container = spec["containers"][0]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert (mounts["home"], mounts["account"]) == ("/home/dodas", "/var/run/secrets/kubernetes.io/serviceaccount")
+    (token,) = (v["projected"]["sources"][0]["serviceAccountToken"] for v in spec["volumes"] if v["name"] == "account")
+    assert token["expirationSeconds"] == 3600
+    assert {"name": "HOME", "value": "/home/dodas"} in container["env"]
+    assert container["resources"]["limits"] == {"cpu": "2"}
 
 
 def test_a_pod_goes_with_its_record() -> None:

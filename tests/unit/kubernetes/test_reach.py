@@ -54,6 +54,19 @@ async def test_what_leads_to_no_instance_is_left_out(address: str) -> None:
     assert (await Reach(api, store).connection(record(dashboard=address))).addresses == {}
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "169.254.169.254;", "169.254.169.254%2f", "hub.jupyterhub.svc", "notebook-bob.user-bob", "::1", "x_", "x."],
+)
+async def test_a_record_leads_to_no_other_host_whatever_its_user_writes(host: str) -> None:
+    api: Any = Inside("hub", "b")
+    store: Any = OneLife()
+    forged = record(http=f"http://[{host}]:18000" if ":" in host else f"http://{host}:18000")
+    instance = forged.status.instances["scheduler"].model_copy(update={"host": host})
+    forged = forged.model_copy(update={"status": forged.status.model_copy(update={"instances": {"scheduler": instance}})})
+    assert (await Reach(api, store).connection(forged)).addresses == {}
+
+
 async def test_secrets_are_for_their_owner_alone() -> None:
     api: Any = Inside("a", "a")
     store: Any = OneLife()

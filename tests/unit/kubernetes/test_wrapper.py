@@ -1,15 +1,18 @@
 """The first process of a pod: what it measures, and how it ends."""
 
 import json
+import operator
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from jupyter_dodas.backends.kubernetes.wrapper import measured
+from jupyter_dodas.testing.waiting import blocking_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -103,3 +106,53 @@ def test_what_is_not_there_is_named(command: tuple[str, ...], variables: dict[st
     said, _ = program.communicate(timeout=20)
     assert program.returncode == exit_code
     assert word in said
+
+
+KEEPER = """
+import sys
+from jupyter_dodas.backends.kubernetes import wrapper
+wrapper.BEARER, wrapper.WORK, wrapper._FRESH = sys.argv[1], sys.argv[2], 0.02
+sys.exit(wrapper.main(sys.argv[3:]))
+"""
+SHOW = """
+import os, stat, sys
+for line in sys.stdin:
+    file = os.environ.get("BEARER_TOKEN_FILE", "")
+    mode = oct(stat.S_IMODE(os.stat(file).st_mode)) if os.path.exists(file) else ""
+    print(mode, open(file).read() if mode else "nothing", flush=True)
+"""
+
+
+def test_it_keeps_a_private_copy_of_the_token_up_to_date(tmp_path: Path) -> None:
+    mounted, work = tmp_path / "mounted", tmp_path / "work"
+    mounted.mkdir()
+    work.mkdir()
+    (mounted / "token").write_text("first")
+    command = [sys.executable, "-c", KEEPER, str(mounted), str(work), "python", "-c", SHOW]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+
+        def seen() -> str:
+            print(file=program.stdin, flush=True)
+            return program.stdout.readline().strip()  # type: ignore[union-attr]
+
+        assert seen() == "0o600 first"
+        for text, shown in (("second", "0o600 second"), ("", "nothing"), ("third", "0o600 third")):
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(mounted / "token")
+            blocking_until(seen, within=10, meets=partial(operator.eq, shown))
+        (mounted / "token").unlink()
+        blocking_until(seen, within=10, meets=lambda found: found == "nothing")
+        program.stdin.close()
+    assert program.returncode == 0
+
+
+def test_without_a_token_there_and_beside_one_of_the_users_own_nothing_is_set(tmp_path: Path) -> None:
+    for variables, shown in (({}, "None"), ({"BEARER_TOKEN_FILE": "/mine"}, "/mine")):
+        if variables:
+            (tmp_path / "token").write_text("ours")
+        show = "import os; print(os.environ.get('BEARER_TOKEN_FILE'))"
+        command = [sys.executable, "-c", KEEPER, str(tmp_path), str(tmp_path), "python", "-c", show]
+        ran = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True)
+        assert ran.stdout.strip() == shown

@@ -1,0 +1,35 @@
+"""What lets a program that is no server of a user's ask the hub for access tokens of hers, and for nothing else."""
+
+import json
+from dataclasses import dataclass, field
+
+__all__ = ["Mandate"]
+
+
+@dataclass(frozen=True)
+class Mandate:
+    """Given by a hub, and taken back by it.
+
+    Parameters
+    ----------
+    address
+        Of the hub's API.
+    key
+        A token of the hub for it.
+    """
+
+    address: str
+    key: str = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is kept."""
+        return json.dumps({"address": self.address, "key": self.key}).encode()
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Mandate | None":
+        """Return one that was kept; None for nothing, and for what is none."""
+        try:
+            found = json.loads(data)
+            return cls(str(found["address"]), str(found["key"]))
+        except (ValueError, LookupError, TypeError):
+            return None
