@@ -1,8 +1,9 @@
 """The hub of jupyterhub_config.py, with notebooks as pods of a Kubernetes cluster that is there.
 
-Outside the cluster try it with ``jupyterhub -f hub_config/kubernetes_config.py``, where ``kubectl`` works;
-inside, deploy/hub/hub.yaml runs it. The roles of deploy/hub/roles.yaml must be there. Further variables: DODAS_HUB_ADDRESS, under which pods reach the hub;
-DODAS_HUB_NAMESPACE, with ``{username}`` in it (jupyter-{username}); DODAS_HUB_IMAGE, DODAS_HUB_CONTROLLER_IMAGE.
+Outside the cluster try it with ``jupyterhub -f hub_config/kubernetes_config.py``, where ``kubectl`` works; inside,
+deploy/hub/hub.yaml runs it. The roles of deploy/hub/roles.yaml must be there. Further variables: DODAS_HUB_ADDRESS, under which
+pods reach the hub; DODAS_HUB_NAMESPACE, with ``{username}`` in it (jupyter-{username}); DODAS_HUB_IMAGE,
+DODAS_HUB_CONTROLLER_IMAGE.
 """
 
 import os
