@@ -125,6 +125,7 @@ class Sessions:
         self._grace = grace
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._revocations: set[asyncio.Task[None]] = set()
 
     async def confirm(self, user: HubUser) -> Finding:
         """Ask the provider whether a session still holds, and who its user is now. The tokens are new afterwards."""
@@ -186,6 +187,8 @@ class Sessions:
     async def replaced(self, name: str, saved: Saved) -> AsyncIterator[None]:
         """Hold the lock while a sign-in is stored, so that no refresh of the session before comes between; then revoke that one.
 
+        Nobody waits for the revocation: what is forgotten here serves nobody any more.
+
         Parameters
         ----------
         name
@@ -197,7 +200,9 @@ class Sessions:
             before = await self._load(saved)
             yield
         if before is not None:
-            await self._revoke(before)
+            revocation = asyncio.create_task(self._revoke(before))
+            self._revocations.add(revocation)
+            revocation.add_done_callback(self._revocations.discard)
 
     async def _renew(self, user: HubUser, session: Session) -> tuple[Session, Grant]:
         if session.refresh_token is None:
