@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
+from jupyter_dodas.backends.kubernetes.connections import Connections
 from jupyter_dodas.errors import CredentialsRefused, InvalidSetting, MissingRights, MissingSoftware, PlaceUnreachable
 from jupyter_dodas.settings import Settings
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
-    from kubernetes.aio.client import ApiClient, Configuration
+    from kubernetes.aio.client import Configuration
 
 __all__ = ["Answer", "Api", "Object"]
 
@@ -81,7 +81,7 @@ class Api:
                 remedy='Run: pip install "jupyter-dodas[kubernetes]"',
             )
         self._settings = settings
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, ApiClient] = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     # -- where ---------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Api:
         """
         path = self.path(path, query) if not path.startswith("/") else path
         async with self._errors_in_words():
-            client = await self._client()
+            client = (await self._connected()).client
             headers = {"Content-Type": kind, "Accept": "application/json"}
             request = await client.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
             response = await client.call_api(*request, _request_timeout=_PATIENCE)
@@ -198,7 +198,7 @@ class Api:
     async def text(self, path: str, **query: object) -> str | None:
         """Read a text, such as a log; None if there is none."""
         async with self._errors_in_words():
-            client = await self._client()
+            client = (await self._connected()).client
             request = await client.param_serialize("GET", self.path(path, query), header_params={}, auth_settings=["BearerToken"])
             response = await client.call_api(*request, _request_timeout=_PATIENCE)
             text: bytes = await response.read()  # type: ignore[no-untyped-call]
@@ -216,7 +216,7 @@ class Api:
         import aiohttp
 
         async with self._errors_in_words():
-            client = await self._client()
+            client = (await self._connected()).client
             request = await client.param_serialize("GET", self.path(path, query), header_params={}, auth_settings=["BearerToken"])
             # A connection that is silent for longer than the server's own timeout is dead.
             endless = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=360)
@@ -231,27 +231,24 @@ class Api:
                 async for line in response.response.content:
                     yield line
             finally:
-                _hang_up(response.response)
+                response.response.close()
 
     @asynccontextmanager
     async def websocket(self, path: str, **query: object) -> AsyncIterator[Any]:
         """Open a websocket, as forwarding of ports needs it."""
         async with self._errors_in_words():
-            client = await self._client()
-            _, url, headers, _, _ = await client.param_serialize(
+            connections = await self._connected()
+            _, url, headers, _, _ = await connections.client.param_serialize(
                 "GET", self.path(path, query), header_params={}, auth_settings=["BearerToken"]
             )
-            rest = client.rest_client
-            if rest.pool_manager is None:
-                rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001 - as the library's own websockets do
-            connecting = rest.pool_manager.ws_connect(
+            connecting = connections.session.ws_connect(
                 url.replace("http", "ws", 1), headers=headers, protocols=["v4.channel.k8s.io"], max_msg_size=0
             )
             async with connecting as socket:
                 try:
                     yield socket
                 finally:
-                    _hang_up(socket._response)  # noqa: SLF001 - it has no other way to its connection
+                    socket._response.close()  # noqa: SLF001 - at once: nobody waits for the other side to agree
 
     def _check(self, answer: Answer) -> None:
         if answer.ok or answer.status in _NOW:
@@ -274,15 +271,13 @@ class Api:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    async def _client(self) -> "ApiClient":
+    async def _connected(self) -> Connections:
         loop = asyncio.get_running_loop()
         async with self._turns.setdefault(loop, asyncio.Lock()):
-            if loop not in self._clients:
-                # A loop that ends closes its generators, and so what they hold.
-                opened = _opened(await self._configuration())
-                self._clients[loop] = await anext(opened)
-                weakref.finalize(self, _close, loop, opened).atexit = False
-        return self._clients[loop]
+            if loop not in self._connections:
+                self._connections[loop] = await Connections.open(await self._configuration())
+                weakref.finalize(self, self._connections[loop].drop).atexit = False
+        return self._connections[loop]
 
     async def _configuration(self) -> "Configuration":
         from kubernetes.aio import config
@@ -319,34 +314,6 @@ class Api:
                 cause=str(error) or type(error).__name__,
                 remedy="See that `kubectl get pods` works; what runs there goes on.",
             ) from error
-
-
-async def _opened(configuration: "Configuration") -> AsyncGenerator["ApiClient", None]:
-    from kubernetes.aio.client import ApiClient
-
-    client = ApiClient(configuration)
-    try:
-        yield client
-    finally:
-        session = client.rest_client.pool_manager
-        if session is not None and session.connector is not None:
-            await session.connector.close(abort_ssl=True)  # a loop that ends would not wait for the other side's goodbye
-        await client.close()  # type: ignore[no-untyped-call]
-        for _ in range(3):
-            await asyncio.sleep(0)  # transports end in steps
-
-
-def _close(loop: asyncio.AbstractEventLoop, opened: AsyncGenerator["ApiClient", None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(opened.aclose()))
-
-
-def _hang_up(response: "ClientResponse") -> None:
-    """End an answer in the middle. The other side, which goes on talking, says no goodbye that would be worth waiting for."""
-    connection = response.connection
-    if connection is not None and isinstance(connection.transport, asyncio.WriteTransport):
-        connection.transport.abort()
-    response.close()
 
 
 def _parsed(text: bytes) -> Object:
