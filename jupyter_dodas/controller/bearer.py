@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from jupyter_dodas.backends.base import MANDATE, TOKEN, Runner, Store
@@ -19,10 +20,10 @@ __all__ = ["Bearer"]
 _log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 120.0
-"""Seconds after which what failed is tried again, and what is not there is looked for: each time twice as many."""
+"""Seconds after which what failed is tried again: each time twice as many."""
 
-_LOOK: Final = 30.0
-"""Seconds after which a mandate that was taken back is missed."""
+_SOON: Final = 10.0
+"""Seconds after a start in which a mandate that came with it is found. Its first token was laid out by the hub itself."""
 
 _OFTEN: Final = 300.0
 """Seconds after which the hub is asked again at the latest: it gives the same token, or says that its user may not have one."""
@@ -45,6 +46,11 @@ class Bearer:
         self._due = 0.0
         self._pause = _FIRST
         self._trouble = ""
+        self._stirred = asyncio.Event()
+
+    def stir(self) -> None:
+        """Take note that something starts or ends here. A hub that starts a notebook has entrusted a mandate before."""
+        self._stirred.set()
 
     async def run(self) -> None:
         """Look after it for ever."""
@@ -53,22 +59,27 @@ class Bearer:
                 pause = await self.look()
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a token, clusters must go on
                 pause = self._later(error)
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that not all ask at once
+            with suppress(TimeoutError):
+                # So that not all ask at once.
+                async with asyncio.timeout(None if pause is None else pause * random.uniform(0.9, 1.1)):  # noqa: S311
+                    await self._stirred.wait()
+                    await asyncio.sleep(_SOON)
+            self._stirred.clear()
 
-    async def look(self) -> float:
-        """Do what is due. Returns the seconds after which to look again."""
+    async def look(self) -> float | None:
+        """Do what is due. Returns the seconds after which to look again, if nothing stirs before; None for only then."""
         if not await self._runner.clusters():
-            return self._later()
+            return None
         mandate = Mandate.of_bytes(await self._store.entrusted(MANDATE))
         if mandate != self._mandate:
             self._mandate, self._laid, self._due = mandate, None, 0.0
             self._pause, self._trouble = _FIRST, ""
         if mandate is None:
             await self._clear()
-            return self._later()
+            return None
         if self._clock() >= self._due:
             await self._renew(mandate)
-        return max(0.0, min(self._due - self._clock(), _LOOK))
+        return max(0.0, self._due - self._clock())
 
     async def _renew(self, mandate: Mandate) -> None:
         from jupyter_dodas.iam.bearer import ask  # with what speaks HTTP, which most places never need
@@ -93,8 +104,8 @@ class Bearer:
             _log.info("The access token was removed")
         self._laid = b""
 
-    def _later(self, trouble: Exception | None = None) -> float:
-        if trouble is not None and str(trouble) != self._trouble:
+    def _later(self, trouble: Exception) -> float:
+        if str(trouble) != self._trouble:
             self._trouble = str(trouble)
             _log.warning("No access token can be had now: %s", trouble)
         pause = self._pause

@@ -57,7 +57,7 @@ class Controller:
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(self._hear(self._store.watch())),
-                    tasks.create_task(self._hear(self._runner.watch())),
+                    tasks.create_task(self._hear(self._runner.watch(), self._bearer.stir)),
                     tasks.create_task(self._bearer.run()),
                     *(tasks.create_task(self._work()) for _ in range(_AT_ONCE)),
                 ]
@@ -67,12 +67,13 @@ class Controller:
         finally:
             await self._reconciler.close()
 
-    async def _hear(self, hints: AbstractAsyncContextManager[AsyncIterator[str]]) -> None:
+    async def _hear(self, hints: AbstractAsyncContextManager[AsyncIterator[str]], also: Callable[[], None] = lambda: None) -> None:
         async with hints as names:
             await self._look_at_everything()
             async for name in names:
                 if name:
                     self._queue.add(name)
+                    also()
                 else:
                     await self._look_at_everything()
 

@@ -90,6 +90,7 @@ class Reconciler:
         # Within limits, one cluster at a time: what it is given must be written before the next one looks at what is left.
         self._turn = asyncio.Lock()
         self._ask_for_limits, self._limits = limits, settings.limits
+        self._untold: DodasError | None = None  # why it is not known which limits hold now
         self._durations: Durations | None = None
 
     async def close(self) -> None:
@@ -103,10 +104,16 @@ class Reconciler:
             return await self._reconcile(name)
 
     async def _learn_limits(self, name: str) -> None:
-        """See which limits hold now. If they are other ones than before, whoever waits looks again."""
+        """See which limits hold now. If they are other ones than before, whoever waits looks again.
+
+        If nobody can tell, what runs goes on by those that held before, and may end; nothing is admitted.
+        """
         before = self._limits
         if self._ask_for_limits is not None:
-            self._limits = await self._ask_for_limits()
+            try:
+                self._limits, self._untold = await self._ask_for_limits(), None
+            except DodasError as error:
+                self._untold = error
         if self._limits != before:
             await self._wake_others(name)
 
@@ -169,6 +176,8 @@ class Reconciler:
         found = seen(facts, looked.instances, sizes)
         asked = limits.least(facts.groups.values())
         if found is Seen.ABSENT and what is Wanted.RUN and not service.hidden:
+            if self._untold is not None:
+                raise self._untold
             found = admit(record, asked, others, self._limits)
         return _Case(record, service, options, facts, looked, found, what, asked, sizes, shrink, others)
 

@@ -17,9 +17,11 @@ import pytest
 import jupyter_dodas as dodas
 from jupyter_dodas import settings
 from jupyter_dodas.backends import places
+from jupyter_dodas.backends.local import allowance
 from jupyter_dodas.errors import (
     AlreadyExists,
     DodasError,
+    InvalidSetting,
     LaunchFailed,
     NotFound,
     QuotaExceeded,
@@ -89,6 +91,7 @@ import anyio.from_thread, anyio._backends._asyncio
 import jupyter_dodas as dodas
 from jupyter_dodas import cluster, registry, settings
 from jupyter_dodas.backends import places
+from jupyter_dodas.backends.local import allowance
 from jupyter_dodas.errors import DodasError
 registry.face("toy"), registry.service("toy"), places.backend(settings.load()).store
 os.setgid(65534); os.setuid(65534)
@@ -149,6 +152,18 @@ def test_another_user_is_not_answered(place: Place, name: str) -> None:
         place.runtime.chmod(0o700)
         refused = subprocess.run(program, capture_output=True, text=True, check=True).stdout
         assert "Permission denied" in refused
+
+
+def test_where_the_limits_cannot_be_read_nothing_is_added_and_everything_can_end(place: Place) -> None:
+    limits = allowance.file_of(place.state)
+    limits.write_text("{")
+    with pytest.raises(InvalidSetting, match="limits of this place cannot be read"):
+        dodas.toy(name="higgs", workers=1)
+    limits.unlink()
+    cluster = dodas.toy(name="higgs", workers=1)
+    limits.write_text("{")
+    cluster.stop()
+    blocking_until(place.processes, within=20, meets=lambda left: not left)
 
 
 def test_a_record_of_a_newer_version_is_left_alone(place: Place) -> None:
