@@ -16,7 +16,8 @@ from jupyter_dodas.testing.waiting import until
 
 __all__ = ["Ground", "PairContract"]
 
-_UP: Final = 60.0
+_UP: Final = 150.0
+"""Seconds; JVMs that start in pods on a busy machine of two cores have taken a minute."""
 _GONE: Final = 30.0
 _ALL: Final = 10_000
 
