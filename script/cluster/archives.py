@@ -13,6 +13,7 @@ from cluster.layout import SHELF, SOCKET, STORE
 __all__ = ["ARCHIVES", "bring_in", "containers", "ctr", "forget_replaced", "pack"]
 
 ARCHIVES = SHELF / "images"
+ATTEMPTS = 3
 
 
 def ctr(*arguments: str) -> str:
@@ -33,10 +34,26 @@ def bring_in() -> list[str]:
         seen = archive.stat()
         mark, stamp = known / archive.stem, f"{seen.st_size} {seen.st_mtime_ns}"
         if not mark.exists() or mark.read_text() != stamp:
-            ctr("images", "import", str(archive))
+            unpack(archive)
             mark.write_text(stamp)
             changed.append(archive.stem)
     return changed
+
+
+def unpack(archive: Path) -> None:
+    """Import one.
+
+    Where an image is replaced while pods end, a layer that was just found to be there may be collected as one that nobody uses
+    (containerd/containerd#2382, #3787). The next attempt unpacks it anew.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            ctr("images", "import", str(archive))
+        except RuntimeError as error:
+            if "parent snapshot" not in str(error) or attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 def forget_replaced() -> None:

@@ -7,8 +7,8 @@ executor loads, it loads as well. When it ends, Java writes down the classes tha
 import fcntl
 import os
 import re
+import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -49,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _behave()
     path = archive.path(find_java(os.environ), find_spark(), shared=shared)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(path) as alone, tempfile.TemporaryDirectory(prefix="dodas-training-") as folder:
+    with _alone(path) as alone:
         if alone and not path.exists():
-            _make(path, Path(folder))
+            _sweep(path.parent)
+            _make(path)
     if shared:
         print(path)  # noqa: T201 - for whoever lays it into the image
     return 0
@@ -81,11 +82,20 @@ def _alone(path: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def _make(path: Path, folder: Path) -> None:
-    for old in path.parent.glob("spark-*"):
-        if time.time() - old.stat().st_mtime > (_ABANDONED if old.suffix == ".part" else _UNUSED):
-            old.unlink(missing_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
+def _sweep(folder: Path) -> None:
+    """Remove what nobody uses any more, and what those left behind who were ended in the middle."""
+    for old in folder.glob("spark-*"):
+        with suppress(FileNotFoundError):  # somebody else was quicker
+            age = time.time() - old.stat().st_mtime
+            if old.suffix == ".training" and age > _ABANDONED:
+                shutil.rmtree(old)
+            elif age > (_ABANDONED if old.suffix == ".part" else _UNUSED):
+                old.unlink()
+
+
+def _make(path: Path) -> None:
+    part, folder = path.with_suffix(f".{os.getpid()}.part"), path.with_suffix(f".{os.getpid()}.training")
+    folder.mkdir(mode=0o700)
     own, executors, security = folder / "own.log", folder / "executor.log", folder / "unsigned.security"
     security.write_text(_UNSIGNED, "utf-8")
     os.chdir(folder)
@@ -102,6 +112,7 @@ def _make(path: Path, folder: Path) -> None:
     finally:
         driver.kill()
         part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _train(folder: Path, log: Path) -> None:
