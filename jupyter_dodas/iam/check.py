@@ -8,7 +8,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from jupyter_dodas.checks import Check, Verdict
 from jupyter_dodas.errors import DodasError, IamRefused, InvalidSetting
@@ -159,10 +160,12 @@ async def _sign_in(provider: Provider, metadata: Metadata, callback: str, scope:
         back_to=callback, scope=scope, state=_NOTHING, nonce=_NOTHING, challenge="x" * 43, more={}
     )
     try:
-        async with httpx.AsyncClient(timeout=2 * PATIENCE) as browser:
-            reply = await browser.get(address)
-    except httpx.HTTPError as error:
-        return [Check(about=about, verdict=Verdict.BAD, message=f"{metadata.authorization_endpoint} does not answer: {error}")]
+        patience = aiohttp.ClientTimeout(total=2 * PATIENCE)
+        async with aiohttp.ClientSession(timeout=patience, trust_env=True) as browser:
+            reply = await browser.get(address, allow_redirects=False)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        why = str(error) or type(error).__name__
+        return [Check(about=about, verdict=Verdict.BAD, message=f"{metadata.authorization_endpoint} does not answer: {why}")]
     found = [_sent_back(about, reply, callback)]
     if (date := reply.headers.get("date")) and abs(parsedate_to_datetime(date).timestamp() - time.time()) > _SKEW:
         remedy = "Let both keep time with NTP: tokens of a minute ago would be of tomorrow."
@@ -170,15 +173,15 @@ async def _sign_in(provider: Provider, metadata: Metadata, callback: str, scope:
     return found
 
 
-def _sent_back(about: str, reply: httpx.Response, callback: str) -> Check:
+def _sent_back(about: str, reply: aiohttp.ClientResponse, callback: str) -> Check:
     back = reply.headers.get("location", "")
-    if reply.status_code >= HTTPStatus.BAD_REQUEST:
+    if reply.status >= HTTPStatus.BAD_REQUEST:
         remedy = f"Add {callback} to the redirect URIs of the client, to the letter."
         return Check(
             about=about, verdict=Verdict.BAD, message=f"The provider will not send people back to {callback}", remedy=remedy
         )
-    if back.startswith(callback) and (error := httpx.URL(back).params.get("error")):
-        said = httpx.URL(back).params.get("error_description", "")
+    if back.startswith(callback) and (error := URL(back).query.get("error")):
+        said = URL(back).query.get("error_description", "")
         remedy = "Give the client these scopes at the provider, or ask for fewer." if error == "invalid_scope" else ""
         return Check(
             about=about, verdict=Verdict.BAD, message=f"The provider refuses what the hub asks for: {error} {said}", remedy=remedy

@@ -1,13 +1,14 @@
 """Requests to an identity provider: bounded in time and size, and errors that hold no secret."""
 
-import asyncio
+import base64
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import aiohttp
 
 from jupyter_dodas.errors import IamRefused, IamUnreachable
 
@@ -15,6 +16,9 @@ __all__ = ["PATIENCE", "Transport"]
 
 PATIENCE: Final = 5.0
 """Seconds that anything which waits for the provider waits at most."""
+
+_IDLE: Final = 5.0
+"""Seconds after which a connection that nobody uses is closed, before the provider does so."""
 
 _LARGEST: Final = 1 << 20
 """Bytes of the largest reply that is read; a user in a thousand groups has 40 kB."""
@@ -31,8 +35,8 @@ class Transport:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
-        self._client = httpx.AsyncClient(timeout=patience, limits=limits, headers={"Accept": "application/json"})
+        self._opened: aiohttp.ClientSession | None = None
+        self._proxies = getproxies()
 
     async def get(self, url: str, bearer: str | None = None) -> Mapping[str, Any]:
         """Read a JSON object.
@@ -49,34 +53,69 @@ class Transport:
 
     async def post(self, url: str, form: Mapping[str, str], client: tuple[str, str]) -> Mapping[str, Any]:
         """Send a form as the client with this id and secret, and read the JSON object that comes back. Raises as `get` does."""
-        name, secret = (quote(part, safe="") for part in client)  # RFC 6749, 2.3.1
-        return await self._ask("POST", url, data=dict(form), auth=httpx.BasicAuth(name, secret))
+        pair = ":".join(quote(part, safe="") for part in client)  # RFC 6749, 2.3.1
+        headers = {
+            "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return await self._ask("POST", url, headers=headers, data=urlencode(form).encode())
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._opened is not None:
+            await self._opened.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Return the pool, which belongs to the loop of who asked first."""
+        if self._opened is None:
+            # The resolver of the system and not the one of its own that aiohttp may find installed: names in /etc/hosts count.
+            pool = aiohttp.TCPConnector(limit=32, keepalive_timeout=_IDLE, resolver=aiohttp.ThreadedResolver())
+            self._opened = aiohttp.ClientSession(
+                connector=pool,
+                timeout=aiohttp.ClientTimeout(total=self._patience),
+                cookie_jar=aiohttp.DummyCookieJar(),  # people share the connections, and nothing else
+                headers={"Accept": "application/json"},
+            )
+        return self._opened
+
+    def _proxy(self, where: SplitResult) -> str | None:
+        # aiohttp would look for one with each request, in a thread, and for passwords in ~/.netrc as well.
+        found = self._proxies.get(where.scheme) or self._proxies.get("all")
+        if not found or proxy_bypass(where.hostname or ""):
+            return None
+        return found if "://" in found else f"http://{found}"
 
     async def _ask(self, method: str, url: str, **how: Any) -> Mapping[str, Any]:
-        # The host alone: a path could hold what nobody should read in a log.
-        host = urlsplit(url).netloc
+        where = urlsplit(url)
+        host = where.netloc  # alone: a path could hold what nobody should read in a log
+        # No redirects: nobody else is told a token because the provider says so.
+        asking = self._session().request(method, url, proxy=self._proxy(where), allow_redirects=False, **how)
         try:
-            async with asyncio.timeout(self._patience), self._client.stream(method, url, **how) as response:
+            async with asking as response:
                 body = await _read(response)
         except TimeoutError:
             raise IamUnreachable(host, f"No reply within {self._patience:g} s.", in_doubt=method == "POST") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OverflowError) as error:
-            asked = method == "POST" and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise IamUnreachable(host, f"{type(error).__name__}: {error}", in_doubt=asked) from error
-        return _judged(host, response.status_code, body, in_doubt=method == "POST")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            asked = method == "POST" and not isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL)
+            # Not chained: some of these errors hold the whole request.
+            raise IamUnreachable(host, _why(error), in_doubt=asked) from None
+        return _judged(host, response.status, body, in_doubt=method == "POST")
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for part in response.aiter_bytes():
+    async for part in response.content.iter_any():
         body += part
         if len(body) > _LARGEST:
-            raise OverflowError(f"the reply is larger than {_LARGEST} bytes")
+            raise aiohttp.ClientPayloadError(f"the reply is larger than {_LARGEST} bytes")
     return bytes(body)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{type(error).__name__}: {error.message}"
+    # What was to be sent was no text, or no address: such an error may quote it.
+    return type(error).__name__ if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _judged(host: str, status: int, body: bytes, *, in_doubt: bool) -> Mapping[str, Any]:
