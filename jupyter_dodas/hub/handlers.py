@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from cryptography.fernet import InvalidToken
 from jupyterhub import orm  # type: ignore[import-untyped]
-from jupyterhub.crypto import decrypt  # type: ignore[import-untyped]
 from jupyterhub.handlers.base import BaseHandler  # type: ignore[import-untyped]
 from oauthenticator.oauth2 import (  # type: ignore[import-untyped]
     OAuthCallbackHandler,
@@ -19,8 +17,6 @@ from oauthenticator.oauth2 import (  # type: ignore[import-untyped]
     _deserialize_state,
     _serialize_state,
 )
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 from tornado import web
 
 from jupyter_dodas.errors import DodasError, IamRefused, SignInRefused, TokenInvalid
@@ -89,8 +85,8 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]
     async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
         """Store who has signed in; nobody refreshes their session before at the same time."""
         name = authenticated["name"]
-        async with self.authenticator.sessions.replaced(name, _Saved(self.db, name)):
-            return await super().auth_to_user(authenticated, user)
+        async with self.authenticator.sessions.replaced(name, lambda: user or self.find_user(name)) as found:
+            return await super().auth_to_user(authenticated, found)  # which would look them up again, with seven queries
 
     def _request_summary(self) -> str:
         # For Tornado's log of what goes wrong: the address without what is secret in it.
@@ -98,25 +94,6 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]
 
 
 _LONGEST: Final = 300
-
-
-class _Saved:
-    """What is saved of a user. To load the whole of one takes the hub seven queries, and it is about to do that by itself."""
-
-    def __init__(self, database: Session, name: str) -> None:
-        self._database, self._name = database, name
-
-    async def get_auth_state(self) -> dict[str, Any] | None:
-        """See `Saved.get_auth_state`."""
-        wanted = select(orm.User.encrypted_auth_state).where(orm.User.name == self._name)
-        encrypted = self._database.execute(wanted).scalar_one_or_none()
-        if encrypted is None:
-            return None
-        try:
-            found: dict[str, Any] = await decrypt(encrypted)
-        except (ValueError, InvalidToken):
-            return None  # the keys have changed since
-        return found
 
 
 class SignOut(OAuthLogoutHandler):  # type: ignore[misc]

@@ -5,13 +5,14 @@ session.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, runtime_checkable
 
 from jupyter_dodas.backends.base import MANDATE, TOKEN
 from jupyter_dodas.errors import DodasError
+from jupyter_dodas.hub.audit import Log
+from jupyter_dodas.hub.background import Background
 from jupyter_dodas.hub.tokens import SCOPE, TokenDesk, TokenRequest
 from jupyter_dodas.iam.flights import Flights
 from jupyter_dodas.iam.mandate import Mandate
@@ -39,10 +40,10 @@ class Mandates:
         Where tokens are asked for with them.
     """
 
-    def __init__(self, desk: TokenDesk, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+    def __init__(self, desk: TokenDesk, log: Log) -> None:
         self._desk, self._log = desk, log
         self._flights: Flights[None] = Flights()
-        self._taking: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def give(self, user: Any, trustee: Trustee, address: str, lasts: float) -> None:
         """Give the place of a user a new mandate instead of any before, and the first token with it.
@@ -82,9 +83,7 @@ class Mandates:
     def take_back(self, user: Any) -> None:
         """Revoke the mandate of a user, and have their place forget it and the token; nobody waits for that."""
         if self._revoke(user):
-            taking = asyncio.ensure_future(self._forget(user))
-            self._taking.add(taking)
-            taking.add_done_callback(self._taking.discard)
+            self._background.start(self._forget(user))
 
     async def _forget(self, user: Any) -> None:
         trustee = user.spawners[""]

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jupyter_dodas.errors import IamRefused, IamUnreachable, TokenInvalid
+from jupyter_dodas.hub.background import Background
 from jupyter_dodas.iam.provider import Grant, Person, Provider
 
 __all__ = ["Finding", "HubUser", "Session", "Sessions", "Standing"]
@@ -23,17 +24,13 @@ _OURS: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_requ
 """Refusals that are about the hub's client and not about the user: as with an outage, nobody loses work for them."""
 
 
-class Saved(Protocol):
-    """Where a session was saved."""
-
-    async def get_auth_state(self) -> dict[str, Any] | None:
-        """Return what was saved, decrypted."""
-
-
-class HubUser(Saved, Protocol):
+class HubUser(Protocol):
     """What is used here of JupyterHub's user."""
 
     name: str
+
+    async def get_auth_state(self) -> dict[str, Any] | None:
+        """Return what was saved, decrypted."""
 
     async def save_auth_state(self, auth_state: Mapping[str, Any] | None) -> None:
         """Encrypt and save."""
@@ -125,7 +122,7 @@ class Sessions:
         self._grace = grace
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._revocations: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def confirm(self, user: HubUser) -> Finding:
         """Ask the provider whether a session still holds, and who its user is now. The tokens are new afterwards."""
@@ -184,8 +181,10 @@ class Sessions:
             await self._revoke(session)
 
     @asynccontextmanager
-    async def replaced(self, name: str, saved: Saved) -> AsyncIterator[None]:
+    async def replaced(self, name: str, find: Callable[[], HubUser | None]) -> AsyncIterator[HubUser | None]:
         """Hold the lock while a sign-in is stored, so that no refresh of the session before comes between; then revoke that one.
+
+        Yields whom `find` has found.
 
         Nobody waits for the revocation: what is forgotten here serves nobody any more.
 
@@ -193,16 +192,15 @@ class Sessions:
         ----------
         name
             Who signs in.
-        saved
-            Where the session before was saved, if there was one.
+        find
+            Finds them, if they were here before.
         """
         async with self._lock(name):
-            before = await self._load(saved)
-            yield
+            user = find()
+            before = None if user is None else await self._load(user)
+            yield user
         if before is not None:
-            revocation = asyncio.create_task(self._revoke(before))
-            self._revocations.add(revocation)
-            revocation.add_done_callback(self._revocations.discard)
+            self._background.start(self._revoke(before))
 
     async def _renew(self, user: HubUser, session: Session) -> tuple[Session, Grant]:
         if session.refresh_token is None:
@@ -230,9 +228,9 @@ class Sessions:
             return Finding(Standing.KEPT, why=why)
         return Finding(Standing.ENDED, why=f"The provider could not be asked for {self._grace:g} s. {why}")
 
-    async def _load(self, saved: Saved) -> Session | None:
+    async def _load(self, user: HubUser) -> Session | None:
         try:
-            return Session.model_validate(await saved.get_auth_state())
+            return Session.model_validate(await user.get_auth_state())
         except ValidationError:
             return None  # nothing, or what another authenticator left
 

@@ -59,7 +59,7 @@ async def user(iam: Served) -> User:
 async def sign_in(iam: Served, user: User, sessions: Sessions | None = None) -> None:
     grant = await iam.session()
     person = await iam.provider.identify(grant, nonce="n")
-    async with (sessions or Sessions(iam.provider, grace=0)).replaced(user.name, user):
+    async with (sessions or Sessions(iam.provider, grace=0)).replaced(user.name, lambda: user):
         await user.save_auth_state(Session.begun(grant, person).model_dump())
 
 
