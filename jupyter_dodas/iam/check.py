@@ -7,9 +7,9 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from jupyter_dodas.checks import Check, Verdict
 from jupyter_dodas.errors import DodasError, IamRefused, InvalidSetting
@@ -180,12 +180,11 @@ def _sent_back(about: str, reply: aiohttp.ClientResponse, callback: str) -> Chec
         return Check(
             about=about, verdict=Verdict.BAD, message=f"The provider will not send people back to {callback}", remedy=remedy
         )
-    if back.startswith(callback) and (error := URL(back).query.get("error")):
-        said = URL(back).query.get("error_description", "")
+    said = dict(parse_qsl(urlsplit(back).query))
+    if back.startswith(callback) and (error := said.get("error")):
         remedy = "Give the client these scopes at the provider, or ask for fewer." if error == "invalid_scope" else ""
-        return Check(
-            about=about, verdict=Verdict.BAD, message=f"The provider refuses what the hub asks for: {error} {said}", remedy=remedy
-        )
+        message = f"The provider refuses what the hub asks for: {error} {said.get('error_description', '')}"
+        return Check(about=about, verdict=Verdict.BAD, message=message, remedy=remedy)
     return _ok(about, f"People can be sent back to {callback}")
 
 

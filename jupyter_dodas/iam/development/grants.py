@@ -263,8 +263,9 @@ class Grants:
             raise IamRefused("invalid_grant", f"User {user} is not active.")
 
     def _revoke_family(self, name: str) -> None:
-        self.file.state.families[name].revoked = True
-        self.file.save()
+        if (family := self.file.state.families.get(name)) is not None:
+            family.revoked = True
+            self.file.save()
 
 
 def _narrower(scope: Sequence[str], granted: Sequence[str]) -> bool:

@@ -106,10 +106,11 @@ class StateFile:
         return {"keys": shown}
 
     def save(self) -> None:
-        """Write the file anew, without what has expired."""
+        """Write the file anew, without what has expired or was revoked: what is not known is worth nothing either."""
         now = time.time()
-        self.state.access = {name: it for name, it in self.state.access.items() if it.expires > now}
-        self.state.families = {name: it for name, it in self.state.families.items() if it.expires > now}
+        families = {name: it for name, it in self.state.families.items() if it.expires > now and not it.revoked}
+        self.state.families = families
+        self.state.access = {name: it for name, it in self.state.access.items() if it.expires > now and it.family in families}
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(self.state.model_dump_json())

@@ -1,5 +1,6 @@
 """The development IAM keeps the rules of a real one, and serves this machine only."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -68,8 +69,9 @@ async def test_a_code_needs_its_verifier_its_address_and_its_client_and_works_on
             await iam.redeem(code, **wrong)
     code = httpx.URL(await iam.sign_in()).params["code"]
     first = await iam.redeem(code)
-    with pytest.raises(IamRefused, match="invalid_grant"):
-        await iam.redeem(code)
+    for _ in range(2):
+        with pytest.raises(IamRefused, match="invalid_grant"):
+            await iam.redeem(code)
     assert not (await iam.introspect(first.access_token))["active"], "what came of a code that was used twice is revoked"
 
 
@@ -132,6 +134,12 @@ async def test_what_is_revoked_is_worth_nothing(iam: Served) -> None:
     assert not (await iam.introspect(grant.access_token))["active"]
     with pytest.raises(IamRefused):
         await iam.provider.renew(grant.refresh_token or "")
+    kept = json.loads((iam.folder / "state.json").read_bytes())
+    assert not kept["families"], "nor is it kept"
+    assert not kept["access"]
+    for _ in range(2):
+        with pytest.raises(IamRefused, match="invalid_grant"):
+            await iam.provider.renew(grant.refresh_token or "")
 
 
 async def test_a_suspended_user_is_nobody_from_that_moment(iam: Served) -> None:
