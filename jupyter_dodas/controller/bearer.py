@@ -72,7 +72,9 @@ class Bearer:
             return None
         mandate = Mandate.of_bytes(await self._store.entrusted(MANDATE))
         if mandate != self._mandate:
-            self._mandate, self._laid, self._due = mandate, None, 0.0
+            self._mandate, self._laid = mandate, None
+            # Many places that start at once have all just been given a token: none of them has to ask its hub for it.
+            self._due = min(mandate.due, self._clock() + _OFTEN) if mandate and await self._store.entrusted(TOKEN) else 0.0
             self._pause, self._trouble = _FIRST, ""
         if mandate is None:
             await self._clear()

@@ -63,8 +63,8 @@ class Mandates:
         key = user.new_api_token(note=_note(user), expires_in=int(lasts), scopes=[scope])
         try:
             # Now, and not only when the controller has asked: pods see what is new with a delay of a minute.
-            token = await self._first_token(user)
-            await trustee.entrust({MANDATE: Mandate(address, key).to_bytes(), TOKEN: token})
+            token, due = await self._first_token(user)
+            await trustee.entrust({MANDATE: Mandate(address, key, due).to_bytes(), TOKEN: token})
         except DodasError as error:
             self._log.warning("The clusters of %s get no new mandate: %s", user.name, error)
             self._revoke(user, lambda token: token.match(key))
@@ -72,13 +72,14 @@ class Mandates:
             # A hub that was killed may have left several.
             self._revoke(user, lambda token: not token.match(key))
 
-    async def _first_token(self, user: Any) -> bytes:
+    async def _first_token(self, user: Any) -> tuple[bytes, float]:
+        """Return an access token, and when another one is to be asked for."""
         try:
             _, grant = await self._desk.give(user, TokenRequest(), _note(user))
         except DodasError as error:
             self._log.warning("There is no access token for %s now: %s", user.name, error)
-            return b""
-        return grant.access_token.encode()
+            return b"", 0.0
+        return grant.access_token.encode(), grant.expires - grant.lifetime / 2
 
     def take_back(self, user: Any) -> None:
         """Revoke the mandate of a user, and have their place forget it and the token; nobody waits for that."""

@@ -16,20 +16,23 @@ class Mandate:
         Of the hub's API.
     key
         A token of the hub for it.
+    due
+        When to ask for the first time, in seconds since 1970: till then the access token will do that came along with it.
     """
 
     address: str
     key: str = field(repr=False)
+    due: float = 0.0
 
     def to_bytes(self) -> bytes:
         """Return it as it is kept."""
-        return json.dumps({"address": self.address, "key": self.key}).encode()
+        return json.dumps({"address": self.address, "key": self.key, "due": self.due}).encode()
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Mandate | None":
         """Return one that was kept; None for nothing, and for what is none."""
         try:
             found = json.loads(data)
-            return cls(str(found["address"]), str(found["key"]))
+            return cls(str(found["address"]), str(found["key"]), float(found.get("due", 0.0)))
         except (ValueError, LookupError, TypeError):
             return None

@@ -64,6 +64,22 @@ async def test_a_token_is_renewed_before_half_of_it_is_gone(place: Place) -> Non
     assert place.desk.asked == [{"audience": "", "scopes": []}] * 2
 
 
+@pytest.mark.parametrize(("due", "asked_after"), [(100, 100), (12 * 3600, 300)])
+async def test_one_that_came_with_the_mandate_is_good_until_it_is_due(place: Place, due: float, asked_after: float) -> None:
+    await place.store.entrust(MANDATE, Mandate(place.desk.url, "key", place.now + due).to_bytes())
+    await place.store.entrust(TOKEN, b"came along")
+    await place.go_on(asked_after - 1)
+    assert (place.desk.asked, await place.token()) == ([], b"came along")
+    await place.go_on(2)
+    assert await place.token() == b"t1"
+
+
+async def test_where_none_came_with_the_mandate_it_is_asked_for_at_once(place: Place) -> None:
+    await place.store.entrust(MANDATE, Mandate(place.desk.url, "key", place.now + 100).to_bytes())
+    await place.go_on(1)
+    assert await place.token() == b"t1"
+
+
 async def test_of_one_that_lasts_it_is_asked_often_whether_its_user_may_still_have_it(place: Place) -> None:
     place.desk.lifetime = 12 * 3600
     await place.entrust()
