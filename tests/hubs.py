@@ -244,7 +244,7 @@ class Hub(AbstractContextManager["Hub"]):
 
     def end_places(self) -> None:
         """End what notebooks of a killed hub may have left."""
-        for keeper in self.running("local import keeper"):
+        for keeper in self.running("keeper"):
             os.kill(keeper, signal.SIGTERM)
         blocking_until(self.running, within=20, meets=lambda left: not left)
 

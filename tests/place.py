@@ -35,6 +35,16 @@ class Process:
     started: int
     command: str
 
+    @classmethod
+    def with_number(cls, pid: int) -> "list[Process]":
+        """The one that has this number now, if there is one."""
+        started = _started(pid)
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:
+            return []
+        return [] if started is None else [cls(pid, started, command)]
+
     def alive(self) -> bool:
         """Whether it still runs; a zombie does not."""
         return _started(self.pid) == self.started

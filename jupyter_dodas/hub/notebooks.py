@@ -23,7 +23,10 @@ from jupyter_dodas.services.notebook.handover import TOKEN, VARIABLES, of_bytes,
 from jupyter_dodas.services.notebook.service import NotebookOptions, NotebookService
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record
 
-__all__ = ["Notebook", "notebook_name", "safe_name"]
+__all__ = ["MODULES", "Notebook", "notebook_name", "safe_name"]
+
+MODULES: Final = ("jupyter_dodas.services.notebook.service", "jupyter_dodas.services.notebook.process")
+"""What is imported wherever a notebook is started."""
 
 _SERVICE: Final = NotebookService()
 _LONGEST: Final = 22

@@ -18,6 +18,7 @@ from tornado import web
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicode, default, validate
 
 from jupyter_dodas import settings
+from jupyter_dodas.backends.local.nursery import Nursery
 from jupyter_dodas.display import quota as words
 from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, MissingRights, TimedOut
 from jupyter_dodas.hub import form
@@ -29,7 +30,7 @@ from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
 from jupyter_dodas.hub.grounds.shared import SharedAccount
 from jupyter_dodas.hub.limits import GroupLimits
 from jupyter_dodas.hub.mandates import Mandates
-from jupyter_dodas.hub.notebooks import safe_name
+from jupyter_dodas.hub.notebooks import MODULES, safe_name
 from jupyter_dodas.hub.profiles import Profiles
 from jupyter_dodas.hub.story import Durations, Story, in_words
 from jupyter_dodas.limits import NOTHING, Allowance, Quota, Share
@@ -40,6 +41,9 @@ from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import Intent, Phase, Problem, Record
 
 __all__ = ["DodasSpawner"]
+
+_NURSERY: Final = "dodas_nursery"
+"""Where the settings of a hub, which all its spawners share, have what forks the keepers of their places."""
 
 _GLANCE: Final = 2.0
 """Seconds that a page waits for what it could do without."""
@@ -139,7 +143,7 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
             return OwnNamespace(self.user.name, configured.model_copy(update=here), self._estate(configured), self._hub_addresses())
         place = configured.model_copy(update=here)
         if (accounts := self._accounts(self.user.settings)) is None:
-            return SharedAccount(self.user.name, place)
+            return SharedAccount(self.user.name, place, self.user.settings.setdefault(_NURSERY, Nursery(MODULES)))
         wanted = Wanted(account_name(self.account, own), self._all_notebooks, self.processes)
         return OwnAccount(self.user.name, place, wanted, accounts)
 
@@ -188,7 +192,11 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     def allowance(self) -> Allowance:
         """Return what this user may hold at once, by the groups that they are in now."""
-        return GroupLimits(self.limits).of(group.name for group in self.user.groups)
+        return self._group_limits.of(group.name for group in self.user.groups)
+
+    @cached_property
+    def _group_limits(self) -> GroupLimits:
+        return GroupLimits(self.limits)
 
     async def _prepare(self) -> None:
         """See that the ground is there, with the limits that hold now."""
@@ -246,9 +254,10 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         try:
             options = self._options()
             await self._prepare()
-            await self._give_mandate()
+            variables = self.get_env()
+            await self._give_mandate(variables["JUPYTERHUB_API_URL"])
             self.log.info("Starting %s: %s", self._notebook.name, shlex.join(options.command))
-            handed = await self._notebook.start(options, self.get_env(), self._story.see)
+            handed = await self._notebook.start(options, variables, self._story.see)
             address = await self._notebook.address(timeout=self.http_timeout)
             if address is None:
                 raise ClusterFailed(f"{self._notebook.name!r} ended as soon as it answered", cause="", remedy="Start it again.")
@@ -263,11 +272,11 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         Durations.of(self.user.settings).add(*self._took)
         return address
 
-    async def _give_mandate(self) -> None:
-        """Have the place keep an access token of the user's, where the hub gives any."""
+    async def _give_mandate(self, hub: str) -> None:
+        """Have the place keep an access token of the user's, where the hub gives any; it asks at this address of the hub's."""
         mandates: Mandates | None = getattr(self.authenticator, "mandates", None)
         if mandates is not None and self.is_alone and self.renew_tokens_for > 0:
-            await mandates.give(self.user, self, self.get_env()["JUPYTERHUB_API_URL"], self.renew_tokens_for)
+            await mandates.give(self.user, self, hub, self.renew_tokens_for)
 
     @property
     def is_alone(self) -> bool:

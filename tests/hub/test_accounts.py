@@ -106,6 +106,10 @@ class RootHub(Hub):
             if is_of(self, user, one) and parent(one) in children_of(self.program.process.pid)
         ]
 
+    def nurseries(self, user: str) -> list[int]:
+        """Those of the user's agents."""
+        return [one for one in processes(lambda _, command: "local.nursery" in command) if is_of(self, user, one)]
+
 
 def processes(wanted: Callable[[bytes, str], bool]) -> list[int]:
     found = []
@@ -197,7 +201,7 @@ def test_what_a_user_runs_has_an_account_and_nothing_of_the_hub(hub: RootHub, al
     uid = hub.uid("alice")
     assert 1000 <= uid != hub.uid("bob")
     own = hub.of("alice")
-    for program in ("import keeper", "jupyter_dodas.controller", "single_user.py"):
+    for program in ("local.keeper", "jupyter_dodas.controller", "single_user.py"):
         assert any(program in cmdline(one) for one in own), program
     agents = blocking_until(lambda: [facts for facts in map(status, hub.agents("alice")) if "CapEff" in facts], within=20)
     for facts in [*map(status, own), *agents]:
@@ -506,7 +510,7 @@ def test_everything_of_a_user_is_in_a_group_with_limits_that_goes_with_it(hub: R
     for group in groups:
 
         def strangers(group: Path = group) -> set[int]:
-            return (set(hub.of("alice")) ^ inside(group)) - set(hub.agents("alice"))
+            return (set(hub.of("alice")) ^ inside(group)) - {*hub.agents("alice"), *hub.nurseries("alice")}
 
         blocking_until(strangers, within=20, meets=lambda found: not found)
         assert hub.server("alice") in inside(group)

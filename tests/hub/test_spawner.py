@@ -361,6 +361,7 @@ def test_jupyter_lab_opens_and_its_token_is_nowhere_to_be_read(make_hub: Any) ->
     assert all(file.stat().st_mode & 0o077 == 0 for file in found), "what Jupyter Server notes for its own command line"
     running = hub.running()
     assert hub.running("jupyter_dodas.services.notebook.process")
+    assert hub.running("jupyter_dodas.backends.local.keeper"), "which the hub's nursery forked"
     for process in running:
         for file in ("cmdline", "environ"):
             assert token not in Path(f"/proc/{process}/{file}").read_bytes(), file

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jupyter_dodas
 from jupyter_dodas.backends.base import Connection, Line
@@ -23,16 +23,25 @@ from jupyter_dodas.services.base import Service
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Record
 
+if TYPE_CHECKING:
+    from jupyter_dodas.backends.local.nursery import Nursery
+
 __all__ = ["LocalBackend"]
 
 
 class LocalBackend:
-    """Clusters as processes of this machine."""
+    """Clusters as processes of this machine.
+
+    Parameters
+    ----------
+    nursery
+        Who forks the keeper; by default it is executed.
+    """
 
     name = "local"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, nursery: "Nursery | None" = None) -> None:
+        self._settings, self._nursery = settings, nursery
         self._layout = Layout.of(settings)
 
     @cached_property
@@ -49,8 +58,8 @@ class LocalBackend:
         """See `Backend.here`."""
         return "127.0.0.1"
 
-    def _rouse(self, modules: Sequence[str]) -> None:
-        """Start the keeper unless it runs; it begins to preload `modules` at once. Blocks for some 15 ms."""
+    async def _rouse(self, modules: Sequence[str]) -> None:
+        """Start the keeper unless it runs; it begins to preload `modules` at once."""
         if self._layout.keeper_runs():
             return
         self._layout.make()
@@ -59,28 +68,15 @@ class LocalBackend:
             "linger": self._settings.linger,
             "namespaces": self._settings.namespaces,
         }
-        root = Path(jupyter_dodas.__file__).parent.parent
-        start = (
-            f"import sys; sys.path.insert(0, {str(root)!r}); "
-            "from jupyter_dodas.backends.local import keeper; keeper.main(sys.argv[1:])"
-        )
         argv = [str(self._layout.runtime), sys.executable, json.dumps(settings), ",".join(modules)]
-        with (self._layout.state / "keeper.log").open("a") as log:
-            # -I -S: without site-packages it takes 12 MB instead of 18, and nothing installed there can break it.
-            ended = subprocess.run(
-                [sys.executable, "-I", "-S", "-c", start, *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=inherited(os.environ) | self._settings.variables(),
-                check=False,
-            )
-        if ended.returncode:
+        environment = inherited(os.environ) | self._settings.variables()
+        log = self._layout.state / "keeper.log"
+        code = None if self._nursery is None else await self._nursery.keeper(argv, environment, log)
+        if code is None:
+            code = _execute(argv, environment, log)
+        if code:
             raise ControllerUnreachable(
-                "The keeper could not be started",
-                cause=f"It ended with exit code {ended.returncode}.",
-                remedy=f"See {self._layout.state / 'keeper.log'}.",
+                "The keeper could not be started", cause=f"It ended with exit code {code}.", remedy=f"See {log}."
             )
 
     def check(self, service: Service, asked: Options) -> Options:
@@ -93,7 +89,7 @@ class LocalBackend:
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:
         """See `Backend.wake`."""
-        self._rouse(expect)
+        await self._rouse(expect)
         if cluster is not None:
             await self._bus.publish(cluster)
 
@@ -112,3 +108,23 @@ class LocalBackend:
     def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
         """See `Backend.tail`."""
         return logs.tail(self._layout, cluster, wanted, lines=lines)
+
+
+def _execute(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+    """Start a keeper, and return its exit code once it is in the background. Blocks for some 15 ms."""
+    root = Path(jupyter_dodas.__file__).parent.parent
+    start = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); from jupyter_dodas.backends.local import keeper; keeper.main(sys.argv[1:])"
+    )
+    with log.open("a") as output:
+        # -I -S: without site-packages it takes 12 MB instead of 18, and nothing installed there can break it.
+        ended = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", start, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=environment,
+            check=False,
+        )
+    return ended.returncode

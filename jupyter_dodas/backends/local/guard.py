@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["become_subreaper", "kill_below", "spawn", "try_namespace"]
+__all__ = ["become_readable", "become_subreaper", "close_all_but", "kill_below", "spawn", "try_namespace"]
 
 Run = dict[str, Any]
 """What to run, as the keeper's protocol says it; see `keeper`."""
@@ -26,6 +26,7 @@ _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWPID: Final = 0x20000000
 _MS_REC: Final = 0x4000
 _MS_SLAVE: Final = 1 << 19
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -59,10 +60,7 @@ def _middle(run: Run, alive: int, start: Callable[[Run], object], tell: int) -> 
     """Fork the guard and end, so that the guard becomes a child of the keeper."""
     code = 1
     try:
-        # The keeper's lock, sockets and writing end must not live on in a guard.
-        for name in os.listdir("/proc/self/fd"):
-            if (descriptor := int(name)) > 2 and descriptor not in (alive, tell):
-                _close(descriptor)
+        close_all_but(alive, tell)  # the keeper's lock, sockets and writing end must not live on in a guard
         os.setsid()
         inside = bool(run["namespace"]) and _unshare()
         guard = os.fork()
@@ -167,11 +165,14 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        pass
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but these and the standard ones, as executing a program would."""
+    for name in os.listdir("/proc/self/fd"):
+        if (descriptor := int(name)) > 2 and descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the one of the listing itself
 
 
 def _kill(pid: int, number: int) -> None:
@@ -225,6 +226,11 @@ def _instance(run: Run, alive: int, start: Callable[[Run], object]) -> None:
 def become_subreaper() -> None:
     """Adopt every orphan below this process (Linux; elsewhere orphans go to init)."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def become_readable() -> None:
+    """Be as open to one's own user as after executing a program. Who has just given up root is not, nor can make namespaces."""
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def _unshare() -> bool:

@@ -29,13 +29,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from jupyter_dodas.backends.local import guard
 from jupyter_dodas.backends.local.peers import Message, Peers, listen
+from jupyter_dodas.backends.local.title import entitle
 
-__all__ = ["Keeper", "main"]
+__all__ = ["Born", "Keeper", "main"]
 
 _RESTART: Final = (0.0, 0.2, 1.0, 5.0)
 """Seconds before the controller is started again, by how often it has just died."""
@@ -43,6 +44,24 @@ _RESTART: Final = (0.0, 0.2, 1.0, 5.0)
 
 _LOOK: Final = 4.0
 """Seconds between looks at whether the runtime folder is still there."""
+
+
+Start = Callable[[guard.Run], object]
+
+
+class Born:
+    """What a keeper has from the process that it was forked from, see `nursery`; one that was executed has nothing.
+
+    Parameters
+    ----------
+    start
+        Does what ``python -m`` does, in a fork, for modules that were imported already, and never returns.
+    namespace
+        What `guard.try_namespace` has said.
+    """
+
+    def __init__(self, start: Start, *, namespace: bool) -> None:
+        self.start, self.namespace = start, namespace
 
 
 class Instance:
@@ -74,8 +93,8 @@ class Preloaded:
 class Keeper:
     """See the module."""
 
-    def __init__(self, runtime: str, python: str, settings: dict[str, Any], lock: int) -> None:
-        self._runtime, self._python, self._settings, self._lock = runtime, python, settings, lock
+    def __init__(self, runtime: str, python: str, settings: dict[str, Any], lock: int, born: Born | None = None) -> None:
+        self._runtime, self._python, self._settings, self._lock, self._born = runtime, python, settings, lock, born
         self._epoch = f"{os.getpid()}-{time.time_ns():x}"
         self._instances: dict[str, Instance] = {}
         self._preloaded: dict[str, Preloaded] = {}
@@ -89,7 +108,7 @@ class Keeper:
         self._running = True
         # Even in a hurry to end, not between getting ready and the launch that it is for.
         self._linger = max(float(settings["linger"]), 20.0)
-        self._namespace = bool(settings["namespaces"]) and guard.try_namespace()
+        self._namespace = bool(settings["namespaces"]) and (guard.try_namespace() if born is None else born.namespace)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -170,9 +189,10 @@ class Keeper:
 
     def _start_controller(self) -> None:
         self._controller_at = None
-        argv = [self._python, "-m", "jupyter_dodas.controller", "local", self._runtime, self._settings["state"]]
+        words = ["python", "-m", "jupyter_dodas.controller", "local", self._runtime, self._settings["state"]]
         log = os.path.join(self._settings["state"], "controller.log")
-        self._controller = _execute(argv, log, os.environ, keep=(self._alive,))
+        run = {"command": words, "python": self._python, "folder": "/", "environment": dict(os.environ)}
+        self._controller = _fork(self._become, run, log, keep=(self._alive,))
 
     def _controller_ended(self) -> None:
         self._controller = 0
@@ -226,9 +246,18 @@ class Keeper:
 
     def _execute_instance(self, run: guard.Run, instance: Instance) -> None:
         try:
-            self._started(instance, run["name"], guard.spawn(run, self._alive, _become))
+            self._started(instance, run["name"], guard.spawn(run, self._alive, self._become))
         except OSError:
             self._ended(run["name"], instance, 127, 0.0, 0)
+
+    def _become(self, run: guard.Run) -> None:
+        """Become what a child of ours is to be: at once if this interpreter has imported it already."""
+        words = run["command"]
+        known = any(f"{words[2]}{part}" in sys.modules for part in ("", ".__main__")) if words[:2] == ["python", "-m"] else False
+        if self._born is not None and known and run["python"] == self._python:
+            entitle([self._python, *words[1:]], run["environment"])
+            self._born.start(run)
+        _execute(run)
 
     def _started(self, instance: Instance, name: str, pid: int) -> None:
         instance.pid = pid
@@ -293,10 +322,11 @@ class Keeper:
             return key
         ours, theirs = socket.socketpair()
         os.set_inheritable(theirs.fileno(), True)
-        argv = [python, "-m", "jupyter_dodas.backends.local.preload"]
-        argv += [str(theirs.fileno()), str(self._alive), ",".join(modules)]
+        words = ["python", "-m", "jupyter_dodas.backends.local.preload"]
+        words += [str(theirs.fileno()), str(self._alive), ",".join(modules)]
         log = os.path.join(self._settings["state"], "preload.log")
-        pid = _execute(argv, log, surroundings, keep=(theirs.fileno(), self._alive))
+        run = {"command": words, "python": python, "environment": surroundings}
+        pid = _fork(_execute, run, log, keep=(theirs.fileno(), self._alive))
         theirs.close()
         self._preloaded[key] = Preloaded(pid, ours)
         self._peers.add(ours, lambda _: self._preloaded_says(key))
@@ -323,13 +353,13 @@ class Keeper:
                 self._execute_instance(run, instance)
 
 
-def _become(run: guard.Run) -> None:
+def _execute(run: guard.Run) -> None:
     argv = [run["python"] if run["command"][0] == "python" else run["command"][0], *run["command"][1:]]
     os.execvpe(argv[0], argv, run["environment"])
 
 
-def _execute(argv: list[str], log: str, environment: Mapping[str, str], keep: tuple[int, ...]) -> int:
-    """Fork and execute a child of ours, which keeps these descriptors."""
+def _fork(become: Start, run: guard.Run, log: str, keep: tuple[int, ...]) -> int:
+    """Fork a child of ours, which keeps these descriptors."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -337,12 +367,14 @@ def _execute(argv: list[str], log: str, environment: Mapping[str, str], keep: tu
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
+            guard.close_all_but(*keep)
             for descriptor in keep:
                 os.set_inheritable(descriptor, True)
             file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             os.dup2(file, 1)
             os.dup2(file, 2)
-            os.execve(argv[0], argv, {**environment, "DODAS_ALIVE": str(keep[-1])})
+            os.close(file)
+            become({**run, "environment": {**run["environment"], "DODAS_ALIVE": str(keep[-1])}})
         finally:
             os._exit(127)
     return pid
@@ -369,13 +401,15 @@ def _unlink(path: str) -> None:
         pass
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str], born: Born | None = None) -> None:
     """Become the keeper of a runtime folder, in the background, unless it has one.
 
     Parameters
     ----------
     argv
         Runtime folder, the interpreter for its children, settings as JSON, and modules to preload at once or an empty string.
+    born
+        What it has from who forked it.
     """
     runtime, python, settings, expect = argv
     lock = os.open(os.path.join(runtime, "keeper.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -383,7 +417,7 @@ def main(argv: list[str]) -> None:
     if not _acquire(lock) or os.fork():
         os._exit(0)
     os.setsid()
-    Keeper(runtime, python, json.loads(settings), lock).run(expect)
+    Keeper(runtime, python, json.loads(settings), lock, born).run(expect)
     os._exit(0)
 
 

@@ -17,10 +17,11 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Mapping
 
 from jupyter_dodas.backends.local import guard
 
-__all__: list[str] = []
+__all__ = ["start", "take_on"]
 
 
 def _main(descriptor: int, alive: int, modules: list[str]) -> None:
@@ -33,24 +34,29 @@ def _main(descriptor: int, alive: int, modules: list[str]) -> None:
     with keeper.makefile("rb") as lines:
         for line in lines:
             run = json.loads(line)
-            pid = guard.spawn(run, alive, _start)
+            pid = guard.spawn(run, alive, start)
             keeper.sendall(json.dumps({"name": run["name"], "pid": pid}).encode() + b"\n")
 
 
-def _start(run: guard.Run) -> None:
-    """Do what ``python -m module arguments`` does, with the module imported already."""
+def take_on(environment: Mapping[str, str]) -> None:
+    """Have these variables and no others, and chances of one's own."""
+    os.environ.clear()
+    os.environ.update(environment)
+    random.seed()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()  # or every worker would draw the same numbers
+
+
+def start(run: guard.Run) -> None:
+    """Do what ``python -m module arguments`` does, with the module imported already. Never returns."""
     _, _, module, *arguments = run["command"]
     # As an interpreter sets them when it starts: a connection that breaks is an error to it, and not the end.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(run["environment"])
+    take_on(run["environment"])
     sys.argv = [module, *arguments]
     sys.path[0:0] = [run["folder"], *filter(None, run["environment"].get("PYTHONPATH", "").split(os.pathsep))]
-    random.seed()
-    if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed()  # or every worker would draw the same numbers
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     code = 0

@@ -8,9 +8,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
+from jupyter_dodas.backends.local.backend import LocalBackend
 from jupyter_dodas.backends.local.layout import explain
+from jupyter_dodas.backends.local.nursery import Nursery
 from jupyter_dodas.hub.accounts.messages import LONGEST, Reply, Request
 from jupyter_dodas.hub.notebooks import Notebook
 from jupyter_dodas.services.notebook.service import NotebookOptions
@@ -23,7 +24,8 @@ __all__ = ["serve"]
 def serve(connection: socket.socket) -> None:
     """Do what is asked for, until the hub hangs up. Never returns."""
     try:
-        asyncio.run(_Agent().run(connection))
+        nursery = Nursery.forked()
+        asyncio.run(_Agent(nursery).run(connection))
     except BaseException as error:  # noqa: BLE001 - the hub tells of it
         connection.setblocking(True)
         connection.sendall(Reply.refusal(0, Exception(repr(error))).line())
@@ -33,7 +35,8 @@ def serve(connection: socket.socket) -> None:
 
 
 class _Agent:
-    def __init__(self) -> None:
+    def __init__(self, nursery: Nursery) -> None:
+        self._place = lru_cache(maxsize=4)(partial(_place, nursery))  # the same one as long as its settings are the same
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self, connection: socket.socket) -> None:
@@ -68,7 +71,7 @@ class _Agent:
 
     async def _do(self, request: Request) -> dict[str, Any]:
         """Do it, and return what the answer says."""
-        notebook = Notebook(_place(request.settings), request.notebook, request.owner)
+        notebook = Notebook(self._place(request.settings), request.notebook, request.owner)
         match request.do:
             case "record":
                 return {"record": await notebook.record()}
@@ -96,10 +99,8 @@ class _Agent:
         self._say(Reply(number=number, record=seen))
 
 
-@lru_cache(maxsize=4)
-def _place(settings: str) -> Backend:
-    """Return the place, the same one as long as its settings are the same."""
-    return places.backend(Settings.model_validate(json.loads(settings)))
+def _place(nursery: Nursery, settings: str) -> Backend:
+    return LocalBackend(Settings.model_validate(json.loads(settings)), nursery)
 
 
 def _make_home(home: Path) -> None:

@@ -5,15 +5,15 @@ It is started by the hub with an environment of its own, holds no secret, and en
 """
 
 import ctypes
-import gc
 import os
 import signal
 import socket
 from typing import Final
 
-import jupyter_dodas.backends.local.backend  # noqa: F401 - what every agent imports is shared by all of them
+from jupyter_dodas.backends.local import nursery
 from jupyter_dodas.hub.accounts import agent
 from jupyter_dodas.hub.accounts.messages import LONGEST, Order
+from jupyter_dodas.hub.notebooks import MODULES
 
 __all__ = ["main"]
 
@@ -32,7 +32,7 @@ class _Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the hub
-        gc.freeze()  # what is shared with the agents stays shared
+        nursery.prepare(MODULES)  # what every agent and every place imports is shared by all of them
         while True:
             data, descriptors, _, _ = socket.recv_fds(self._hub, LONGEST, 1)
             if not data:

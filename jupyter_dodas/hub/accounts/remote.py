@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from jupyter_dodas.aio.cluster import Follower
+from jupyter_dodas.backends.local.title import ROOM
 from jupyter_dodas.errors import ClusterFailed, ControllerUnreachable
 from jupyter_dodas.hub.accounts.cgroups import Fence
 from jupyter_dodas.hub.accounts.machine import Account
@@ -179,10 +180,14 @@ class Agents:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         # -P: nothing that lies where it is started is imported.
-        command = [sys.executable, "-P", "-m", "jupyter_dodas.hub.accounts.prepared"]
+        command = [sys.executable, "-P", "-m", "jupyter_dodas.hub.accounts.prepared", ROOM]
         with theirs:
             self._prepared = subprocess.Popen(
-                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd="/", env={"PATH": os.defpath, "LANG": "C.UTF-8"}
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", "_": ROOM},
             )
         return ours
 

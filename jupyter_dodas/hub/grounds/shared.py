@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_dodas.backends import places
 from jupyter_dodas.backends.local import allowance as limits
+from jupyter_dodas.backends.local.backend import LocalBackend
+from jupyter_dodas.backends.local.nursery import Nursery
 from jupyter_dodas.hub.notebooks import Notebook, notebook_name
 from jupyter_dodas.limits import Allowance
 from jupyter_dodas.settings import Settings
@@ -21,12 +22,14 @@ class SharedAccount:
         The name in the hub.
     configured
         The settings of the user's place.
+    nursery
+        Who forks its keeper.
     """
 
     unprotected = "Everybody works as one account of this machine, and can read the files and tokens of everybody else."
 
-    def __init__(self, user: str, configured: Settings) -> None:
-        self._user, self.settings = user, configured
+    def __init__(self, user: str, configured: Settings, nursery: Nursery) -> None:
+        self._user, self.settings, self._nursery = user, configured, nursery
         self._home = configured.state / "home"
 
     async def prepare(self, allowance: Allowance) -> None:
@@ -46,4 +49,4 @@ class SharedAccount:
 
     def notebook(self, server: str) -> Notebook:
         """See `Ground.notebook`."""
-        return Notebook(places.backend(self.settings), notebook_name(self._user, server), self._user)
+        return Notebook(LocalBackend(self.settings, self._nursery), notebook_name(self._user, server), self._user)

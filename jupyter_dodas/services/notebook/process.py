@@ -17,6 +17,8 @@ __all__ = ["main"]
 
 _SINGLE_USER: Final = "jupyterhub-singleuser"
 
+_NAME: Final = "jupyter_dodas.services.notebook.process"
+
 
 def main(argv: Sequence[str]) -> None:
     """Become the server.
@@ -32,10 +34,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args(argv)
+    program, *arguments = asked.command
+    if program == _SINGLE_USER and _NAME not in sys.orig_argv:
+        # Forked from a process that was started for something else: a notebook has an interpreter of its own.
+        os.execv(sys.executable, [sys.executable, "-m", _NAME, *argv])  # noqa: S606 - no shell is wanted
     variables = dict(of_bytes(asked.variables.read_bytes()))
     variables["JUPYTERHUB_SERVICE_URL"] = f"http://{asked.host}:{asked.port}{variables['JUPYTERHUB_SERVICE_PREFIX']}"
     os.environ.update(variables)
-    program, *arguments = asked.command
     if program != _SINGLE_USER:
         os.execvp(program, asked.command)  # noqa: S606 - no shell is wanted
     # In this very process, whose environment as others may read it is the one that it was started with, without the token.
