@@ -3,7 +3,9 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +22,9 @@ PATIENCE: Final = 5.0
 _IDLE: Final = 5.0
 """Seconds after which a connection that nobody uses is closed, before the provider does so."""
 
+_MOST: Final = 32
+"""Connections at once."""
+
 _LARGEST: Final = 1 << 20
 """Bytes of the largest reply that is read; a user in a thousand groups has 40 kB."""
 
@@ -30,7 +35,7 @@ class Transport:
     Parameters
     ----------
     patience
-        Seconds for a request, from the first byte to the last.
+        Seconds for a request, with the wait for a connection, to the last byte of the reply.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -69,9 +74,12 @@ class Transport:
         """Return the pool, which belongs to the loop of who asked first."""
         if self._opened is None:
             # The resolver of the system and not the one of its own that aiohttp may find installed: names in /etc/hosts count.
-            pool = aiohttp.TCPConnector(limit=32, keepalive_timeout=_IDLE, resolver=aiohttp.ThreadedResolver())
+            pool = aiohttp.TCPConnector(limit=_MOST, keepalive_timeout=_IDLE, resolver=aiohttp.ThreadedResolver())
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_note_sent)
             self._opened = aiohttp.ClientSession(
                 connector=pool,
+                trace_configs=[trace],
                 timeout=aiohttp.ClientTimeout(total=self._patience),
                 cookie_jar=aiohttp.DummyCookieJar(),  # people share the connections, and nothing else
                 headers={"Accept": "application/json"},
@@ -88,18 +96,35 @@ class Transport:
     async def _ask(self, method: str, url: str, **how: Any) -> Mapping[str, Any]:
         where = urlsplit(url)
         host = where.netloc  # alone: a path could hold what nobody should read in a log
+        question = _Question()
         # No redirects: nobody else is told a token because the provider says so.
-        asking = self._session().request(method, url, proxy=self._proxy(where), allow_redirects=False, **how)
+        asking = self._session().request(
+            method, url, proxy=self._proxy(where), allow_redirects=False, trace_request_ctx=question, **how
+        )
         try:
             async with asking as response:
                 body = await _read(response)
         except TimeoutError:
-            raise IamUnreachable(host, f"No reply within {self._patience:g} s.", in_doubt=method == "POST") from None
+            why = (
+                f"No reply within {self._patience:g} s." if question.sent else f"Nothing could be sent within {self._patience:g} s."
+            )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            asked = method == "POST" and not isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL)
-            # Not chained: some of these errors hold the whole request.
-            raise IamUnreachable(host, _why(error), in_doubt=asked) from None
-        return _judged(host, response.status, body, in_doubt=method == "POST")
+            why = _why(error)
+        else:
+            return _judged(host, response.status, body, in_doubt=method == "POST")
+        # Not chained: some of these errors hold the whole request.
+        raise IamUnreachable(host, why, in_doubt=method == "POST" and question.sent)
+
+
+@dataclass
+class _Question:
+    """Whether the provider may have heard it: what was never sent, as when all connections are taken, has done nothing."""
+
+    sent: bool = False
+
+
+async def _note_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams) -> None:
+    context.trace_request_ctx.sent = True
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jupyter_dodas.errors import IamUnreachable
+from jupyter_dodas.iam import transport as transport_module
 from jupyter_dodas.iam.transport import Transport
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +104,14 @@ async def test_where_nobody_listens_nothing_was_sent(transport: Transport) -> No
     with pytest.raises(IamUnreachable) as raised:
         await transport.post("http://127.0.0.1:9/", {"code": SECRET}, ("hub", SECRET))
     assert not raised.value.in_doubt
+
+
+async def test_what_waited_in_vain_for_a_connection_has_done_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "_MOST", 2)
+    transport = Transport(patience=0.5)
+    async with answering(b"") as (address, heads):
+        asked = [transport.post(address, {"grant_type": "refresh_token"}, ("hub", SECRET)) for _ in range(3)]
+        errors = await asyncio.gather(*asked, return_exceptions=True)
+        assert len(heads) == 2
+    await transport.close()
+    assert sorted(error.in_doubt for error in errors if isinstance(error, IamUnreachable)) == [False, True, True]
