@@ -1,4 +1,4 @@
-"""An account of the machine for each user: what they cannot reach of each other and of the hub, and what a killed hub finds again.
+"""An account of the machine for each user: what they cannot reach of each other and of the hub.
 
 A program runs as alice in her server, which the tests have do what an attacker does. All of it is in a mount namespace of its own.
 """
@@ -7,144 +7,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
 from jupyter_dodas.errors import NotYours
-from jupyter_dodas.hub.accounts.cgroups import Bounds, Fence, Site, sites
 from jupyter_dodas.hub.accounts.machine import Account
 from jupyter_dodas.hub.grounds.accounts import _give
 from jupyter_dodas.testing.waiting import blocking_until
-from tests.hubs import USERS, Browser, Hub
+from tests.hubs import Browser
 from tests.machine import Machine
+from tests.roothub import AS_ROOT, RootHub, children_of, cmdline, fence, is_of, press_start, run, signed_in, status
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(os.getuid() != 0, reason="only root can give each user an account"),
-]
-
-# Agents are given up, and groups removed, sooner than anybody needs it elsewhere; starts can be held at a point.
-LINES: Final = """
-import asyncio, functools, pathlib
-from jupyter_dodas.hub.accounts import remote
-from jupyter_dodas.hub.grounds import accounts
-
-accounts.Agents = functools.partial(remote.Agents, patience=3.0, idle=4.0, every=0.1)
-
-def gated(verb):
-    real = getattr(remote.RemoteNotebook, verb)
-    @functools.wraps(real)
-    async def call(self, *arguments, **named):
-        gate = pathlib.Path.cwd() / f"gate-{verb}-{self._owner}"
-        while gate.exists():
-            gate.with_name(f"reached-{self._owner}").touch()
-            await asyncio.sleep(0.02)
-        return await real(self, *arguments, **named)
-    setattr(remote.RemoteNotebook, verb, call)
-
-for verb in ("start", "address"):
-    gated(verb)
-
-c.DodasSpawner.account = "jupyter-{username}"
-c.DodasSpawner.limits = {"*": {"memory": "4 GiB", "cores": 3}}
-c.DodasSpawner.poll_interval = 1
-"""
-
-MEMORY: Final = 4 * 2**30 + 2 * 2**30
-"""What everything of a user may take: the limit, and what is granted beside workers. To it comes a notebook's own."""
-
-
-class RootHub(Hub):
-    """A hub on a machine of its own, where it gives each user an account."""
-
-    # Without process namespaces users see each other's processes, and only their accounts keep them apart.
-    variables: ClassVar[Mapping[str, str]] = {"DODAS_NAMESPACES": "false"}
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        super().__init__(LINES)
-
-    def command(self, hub: Sequence[str]) -> Sequence[str]:
-        self.folder.chmod(0o711)
-        return self.machine.inside(hub, self.folder)
-
-    def running(self, mark: str = "") -> list[int]:
-        here = f"DODAS_STATE={self.folder}".encode()
-        return processes(lambda environ, command: any(one.startswith(here) for one in environ.split(b"\0")) and mark in command)
-
-    def __exit__(self, *why: object) -> None:
-        super().__exit__(*why)
-        # Its notebooks have ended with it, so that its groups would go with the next hub.
-        for user in USERS:
-            blocking_until(Fence(where(), self.place(user)).clear, within=20)
-
-    def place(self, user: str) -> Path:
-        return self.folder / "state" / "users" / user
-
-    def server(self, user: str) -> int:
-        """The process that is a user's server."""
-        (found,) = [one for one in self.of(user) if "single_user.py" in cmdline(one) and "notebook.process" not in cmdline(one)]
-        return found
-
-    def of(self, user: str) -> list[int]:
-        """All that runs at a user's place, and is the user's."""
-        return [one for one in self.running() if is_of(self, user, one)]
-
-    def uid(self, user: str) -> int:
-        found = self.machine.uid(f"jupyter-{user}")
-        assert found is not None
-        return found
-
-    def agents(self, user: str) -> list[int]:
-        return [
-            one
-            for one in processes(lambda _, command: "hub.accounts.prepared" in command)
-            if is_of(self, user, one) and parent(one) in children_of(self.program.process.pid)
-        ]
-
-    def nurseries(self, user: str) -> list[int]:
-        """Those of the user's agents."""
-        return [one for one in processes(lambda _, command: "local.nursery" in command) if is_of(self, user, one)]
-
-
-def processes(wanted: Callable[[bytes, str], bool]) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            command = cmdline(int(folder.name)) if folder.name.isdigit() else ""
-            if command and wanted((folder / "environ").read_bytes(), command):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has ended
-    return found
-
-
-def is_of(hub: RootHub, user: str, pid: int) -> bool:
-    return status(pid)["Uid"].split()[0] == str(hub.uid(user))
-
-
-def cmdline(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-
-
-def status(pid: int) -> Mapping[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    except OSError:
-        return {"Uid": "-1", "PPid": "0"}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def parent(pid: int) -> int:
-    return int(status(pid)["PPid"])
-
-
-def children_of(pid: int) -> set[int]:
-    return {one for one in processes(lambda _, command: True) if parent(one) == pid}
+pytestmark = AS_ROOT
 
 
 @pytest.fixture(scope="module")
@@ -161,35 +38,6 @@ def alice(hub: RootHub) -> Iterator[Browser]:
 @pytest.fixture
 def bob(hub: RootHub) -> Iterator[Browser]:
     yield from signed_in(hub, "bob")
-
-
-def signed_in(hub: RootHub, user: str) -> Iterator[Browser]:
-    browser = hub.browser()
-    browser.sign_in(user)
-    yield browser
-    stop(browser, user)
-
-
-def ready(browser: Browser, user: str) -> bool:
-    return bool(browser.api("GET", f"/users/{user}").json()["servers"].get("", {}).get("ready"))
-
-
-def stop(browser: Browser, user: str) -> None:
-    def gone() -> bool:
-        if "" not in browser.api("GET", f"/users/{user}").json()["servers"]:
-            return True
-        browser.api("DELETE", f"/users/{user}/server")
-        return False
-
-    blocking_until(gone, within=60)
-
-
-def run(browser: Browser, user: str, program: str, **given: Any) -> Any:
-    """Run a program as a user's kernel would, and return what it says."""
-    lines = [f"{name} = {value!r}" for name, value in given.items()]
-    reply = browser.client.post(f"{browser.hub.url}/user/{user}/run", content="\n".join([*lines, program]))
-    assert reply.is_success, reply.text
-    return reply.json()
 
 
 # -- whose everything is ----------------------------------------------------------------------------------------------------
@@ -398,150 +246,3 @@ for folder in (place, runtime):
         for one in hub.of("alice"):
             os.kill(one, signal.SIGKILL)
     blocking_until(lambda: press_start(alice, "alice"), within=60)
-
-
-# -- agents that do not do what they should ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_an_agent_that_is_killed_or_frozen_is_started_again_and_so_is_who_made_it(
-    hub: RootHub, alice: Browser, number: signal.Signals
-) -> None:
-    assert alice.spawn("alice").is_success
-
-    def hit() -> int:
-        for agent in hub.agents("alice"):
-            with suppress(ProcessLookupError):  # nobody had asked it anything for a while
-                maker = parent(agent)
-                os.kill(agent, number)
-                if number == signal.SIGKILL:
-                    os.kill(maker, number)
-                return agent
-        return 0
-
-    agent = blocking_until(hit, within=20)
-    assert ready(alice, "alice")
-    stop(alice, "alice")
-    assert alice.spawn("alice").is_success
-    blocking_until(lambda: Path(f"/proc/{agent}").exists(), within=20, meets=lambda there: not there)
-
-
-# -- a hub that is killed ------------------------------------------------------------------------------------------
-
-
-PHASES: Final = {"alice": "running", "bob": "wait", "carol": "address", "dave": "start"}
-"""Where each user's notebook is when the hub is killed."""
-
-
-def test_a_killed_hub_finds_the_notebooks_of_all_accounts_again(hub: RootHub) -> None:
-    hub.iam.change("dave", groups=["cms"])
-    browsers = {user: hub.browser() for user in PHASES}
-    for user, browser in browsers.items():
-        browser.sign_in(user)
-    try:
-        for user, phase in PHASES.items():
-            if phase in {"running", "wait"}:
-                assert browsers[user].spawn(user).is_success
-            if phase == "wait":
-                stop(browsers[user], user)
-            if phase != "running":
-                gate(hub, user).touch()
-                assert browsers[user].api("POST", f"/users/{user}/server").is_success
-                blocking_until(lambda: is_held(hub, user), within=60)  # noqa: B023 - it is over before the next round
-        before = hub.server("alice")
-        hub.kill()
-        blocking_until(lambda: [one for user in PHASES for one in hub.agents(user)], within=20, meets=lambda left: not left)
-        for user, phase in PHASES.items():
-            if phase != "running":
-                gate(hub, user).unlink()
-        hub.start()
-        for user, browser in browsers.items():
-            blocking_until(lambda: press_start(browser, user), within=90)  # noqa: B023
-            assert browser.variables(user)["JUPYTERHUB_USER"] == user
-            tokens = [one["note"] for one in browser.api("GET", f"/users/{user}/tokens").json()["api_tokens"]]
-            assert len([note for note in tokens if note.startswith("Server at")]) == 1
-            assert hub.server(user)
-        assert hub.server("alice") == before
-    finally:
-        for user, browser in browsers.items():
-            gate(hub, user).unlink(missing_ok=True)
-            stop(browser, user)
-
-
-def gate(hub: RootHub, user: str) -> Path:
-    return hub.place(user) / "home" / "wait" if PHASES[user] == "wait" else hub.folder / f"gate-{PHASES[user]}-{user}"
-
-
-def is_held(hub: RootHub, user: str) -> bool:
-    if PHASES[user] != "wait":
-        return gate(hub, user).with_name(f"reached-{user}").exists()
-    return any(is_of(hub, user, one) for one in hub.running("single_user.py"))
-
-
-def press_start(browser: Browser, user: str) -> bool:
-    if ready(browser, user):
-        return True
-    browser.api("POST", f"/users/{user}/server")  # which is refused while the hub still looks what there is
-    return False
-
-
-# -- control groups ------------------------------------------------------------------------------------------
-
-
-def fence(hub: RootHub, user: str) -> list[Path]:
-    return [file.parent for file in Fence(where(), hub.place(user)).members]
-
-
-def where() -> Mapping[str, Site]:
-    return sites(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-
-
-def inside(group: Path) -> set[int]:
-    try:
-        return {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
-    except FileNotFoundError:
-        return set()
-
-
-def test_everything_of_a_user_is_in_a_group_with_limits_that_goes_with_it(hub: RootHub, alice: Browser) -> None:
-    assert_told_what_is_missing(hub)
-    groups = fence(hub, "alice")
-    assert alice.spawn("alice").is_success
-    for group in groups:
-
-        def strangers(group: Path = group) -> set[int]:
-            return (set(hub.of("alice")) ^ inside(group)) - {*hub.agents("alice"), *hub.nurseries("alice")}
-
-        blocking_until(strangers, within=20, meets=lambda found: not found)
-        assert hub.server("alice") in inside(group)
-    limits = [group / name for group in groups for name in ("memory.max", "memory.limit_in_bytes") if (group / name).exists()]
-    assert [int(file.read_text()) for file in limits] == [MEMORY + 2 * 2**30] * ("memory" in where())
-    stop(alice, "alice")
-    blocking_until(lambda: [group for group in groups if group.exists()], within=60, meets=lambda left: not left)
-
-
-def assert_told_what_is_missing(hub: RootHub) -> None:
-    """A machine may keep control groups from us, which administrators are told."""
-    missing = sorted({"memory", "cpu", "pids"}.difference(where()))
-    assert f"what users take of {', '.join(missing)}" in hub.program.said() if missing else True
-
-
-def test_who_takes_more_memory_than_the_group_may_is_killed(hub: RootHub, tmp_path: Path) -> None:
-    if "memory" not in where():
-        assert_told_what_is_missing(hub)
-        return
-    fence = Fence(where(), tmp_path)
-    fence.bound(Bounds(memory=48 * 2**20, cores=1, pids=20))
-    program = f"""
-for file in {[str(file) for file in fence.members]!r}:
-    open(file, "w").write("0")
-print("inside", flush=True)
-bytearray(96 * 2**20)
-"""
-    assert fence.clear()
-    fence.stand()  # with the same bounds
-    try:
-        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-        assert (ended.stdout, ended.returncode) == ("inside\n", -signal.SIGKILL)
-    finally:
-        blocking_until(fence.clear, within=20)
