@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import random
 import re
 import secrets
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
@@ -36,15 +37,18 @@ USERS: Final = {
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Ports of this machine that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of this machine that nobody listens on.
+
+    They are below those that the system gives to clients, or one of these could have taken one before its server listens.
+    """
+    with ExitStack() as held:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.SystemRandom().randrange(12_000, 32_000)
+            with suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 class Program(AbstractContextManager["Program"]):
@@ -245,7 +249,8 @@ class Hub(AbstractContextManager["Hub"]):
     def end_places(self) -> None:
         """End what notebooks of a killed hub may have left."""
         for keeper in self.running("keeper"):
-            os.kill(keeper, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it had just ended by itself, or with the one before
+                os.kill(keeper, signal.SIGTERM)
         blocking_until(self.running, within=20, meets=lambda left: not left)
 
     def __enter__(self) -> Self:
