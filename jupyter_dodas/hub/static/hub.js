@@ -35,7 +35,23 @@ function follow(start) {
       refresh(start);
     }
   };
+  events.onerror = () => {
+    // A connection that broke is tried again by the browser, one that was refused is not: the hub was away, or knows of no start.
+    if (events.readyState === EventSource.CLOSED) {
+      setTimeout(reloadOnceThere, 2000);
+    }
+  };
   setInterval(() => tick(start), 1000);
+}
+
+// While the hub is away, what is before it would have a page of its own, which does not look again.
+async function reloadOnceThere() {
+  const reply = await fetch(location.href, { redirect: 'manual' }).catch(() => null);
+  if (reply && (reply.type === 'opaqueredirect' || reply.headers.has('X-JupyterHub-Version'))) {
+    location.reload();
+  } else {
+    setTimeout(reloadOnceThere, 2000);
+  }
 }
 
 // An event is only a hint: what there is to show, the page itself says.
@@ -44,7 +60,7 @@ function refresh(start) {
   asked = asked.then(async () => {
     const reply = await fetch(location.href, { headers: { 'X-XSRFToken': start.dataset.xsrf }, redirect: 'manual' });
     if (!reply.ok) {
-      return location.reload();
+      return reloadOnceThere();
     }
     const page = new DOMParser().parseFromString(await reply.text(), 'text/html');
     for (const id of ['steps', 'said']) {
