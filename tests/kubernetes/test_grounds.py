@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ class Ground:
         self._settings, self._image = settings, image
         self._admin = kubeconfig()
 
-    def of(self, user: str) -> OwnNamespace:
-        return OwnNamespace(user, self._settings, Estate(self._image, self._settings))
+    def of(self, user: str, **estate: Any) -> OwnNamespace:
+        return OwnNamespace(user, self._settings, Estate(self._image, self._settings, **estate))
 
     def kubectl(self, *arguments: str) -> str:
         return kubectl("--kubeconfig", self._admin, "-n", self.name, *arguments)
@@ -87,6 +88,22 @@ async def test_it_is_made_once_and_mended(ground: Ground) -> None:
     hard = json.loads(ground.kubectl("get", "resourcequota", "jupyter-dodas", "-o", "json"))["spec"]["hard"]
     assert hard == {"pods": "34", "services.loadbalancers": "0", "services.nodeports": "0"}, "cores are no longer limited"
     assert "jupyter-dodas-controller" in ground.kubectl("get", "deployments", "-o", "name")
+
+
+async def test_two_first_starts_at_once_make_it_together(ground: Ground) -> None:
+    one, other = (ground.of("ada", home_size="1Gi") for _ in range(2))
+    await asyncio.gather(one.prepare(Allowance()), other.prepare(Allowance()))
+    claims = ground.kubectl("get", "persistentvolumeclaims", "-o", "name")
+    assert claims.split() == ["persistentvolumeclaim/home"]
+
+
+async def test_a_hub_that_moves_goes_on_where_the_one_before_has_begun(
+    ground: Ground, estate: HubEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ground.of("ada").prepare(Allowance())
+    monkeypatch.setenv("KUBECONFIG", str(estate.account()))  # which has no rights in there but those that it now gives itself
+    await ground.of("ada").prepare(Allowance(limits=Limits(workers=3)))
+    assert "'pods': '35'" in ground.versions()["ResourceQuota/jupyter-dodas"]
 
 
 async def test_one_that_is_somebody_elses_is_left_alone(ground: Ground) -> None:

@@ -19,7 +19,7 @@ from jupyter_dodas.hub.notebooks import Notebook, notebook_name
 from jupyter_dodas.limits import Allowance
 from jupyter_dodas.settings import Settings
 
-__all__ = ["OwnNamespace"]
+__all__ = ["OwnNamespace", "hindrance"]
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -66,8 +66,8 @@ class OwnNamespace:
                 self._make_namespace(allowance.model_copy(update={"enforced": True})), self._myself(), self._api_servers()
             )
             things = manifests.wanted(self._api.namespace, self._estate, allowance.limits, hub=self._hub, api=api)
-            fresh = await self._bind(myself)
-            await self._furnish(things, self._estate, patience=_SOON if fresh else 0.0)
+            await self._bind(myself)
+            await self._furnish(things, self._estate)
             await self._see_in_charge()
         except MissingRights as error:
             raise self._unprepared(error.message, error.cause) from error
@@ -100,23 +100,22 @@ class OwnNamespace:
         if any({**(found.get(part) or {}), **ours[part]} != found.get(part) for part in ours):
             self._done(await self._api.ask("PATCH", path, {"metadata": ours}, kind="application/merge-patch+json"))
 
-    async def _bind(self, myself: str) -> bool:
-        """See that the hub may do here what it has to; return whether it could not before."""
+    async def _bind(self, myself: str) -> None:
+        """See that the hub may do here what it has to."""
         path, thing = manifests.binding(HUB, {"kind": "User", "apiGroup": _RBAC, "name": myself})
         answer = await self._api.apply(path, thing, HUB)
         self._done(answer)
-        if fresh := answer.status == 201:
+        if answer.status == 201:  # a role that is not there can be bound
             self._done(await self._api.ask("GET", f"/apis/{_RBAC}/v1/clusterroles/{CONTROLLER}"))
-        return fresh
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         answer = self._done(await self._api.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review))
         return str(answer["status"]["userInfo"]["username"])
 
-    async def _furnish(self, things: Mapping[str, Object], estate: Estate, patience: float) -> None:
-        """See that everything else is there. For so many seconds the hub may not have heard that it is allowed to."""
-        until = time.monotonic() + patience
+    async def _furnish(self, things: Mapping[str, Object], estate: Estate) -> None:
+        """See that everything else is there. A moment ago the hub may not have been allowed to, or not as who it is now."""
+        until = time.monotonic() + _SOON
         while True:
             try:
                 for answer in await asyncio.gather(*(self._api.apply(path, thing, HUB) for path, thing in things.items())):
@@ -130,7 +129,9 @@ class OwnNamespace:
     async def _make_home(self, estate: Estate) -> None:
         """See that there is a claim, if there is to be one. Most of a claim cannot be changed, so it is left as it is."""
         if estate.home_size and not (await self._api.get(f"persistentvolumeclaims/{HOME}")).ok:
-            self._done(await self._api.post("persistentvolumeclaims", manifests.home(estate)))
+            answer = await self._api.post("persistentvolumeclaims", manifests.home(estate))
+            if answer.status != 409:  # another start was quicker
+                self._done(answer)
 
     async def _api_servers(self) -> Sequence[tuple[str, int]]:
         """Return where the API server listens: it is not a pod that a policy could name."""
@@ -144,22 +145,19 @@ class OwnNamespace:
         lease, until = Lease(self._api), time.monotonic() + _PATIENCE
         while (held := await lease.holder()) is None or not held[0]:
             if time.monotonic() > until:
-                raise ControllerUnreachable(
-                    f"The controller of the namespace {self._api.namespace} does not come up",
-                    cause=await self._hindrance(),
-                    remedy=f"An administrator can look: kubectl --namespace {self._api.namespace} describe deployment,pod",
-                )
+                if (why := await self._hindrance()) is not None:
+                    raise ControllerUnreachable(
+                        f"The controller of the namespace {self._api.namespace} does not come up",
+                        cause=why,
+                        remedy=f"An administrator can look: kubectl --namespace {self._api.namespace} describe deployment,pod",
+                    )
+                until = time.monotonic() + _PATIENCE
             await asyncio.sleep(_PAUSE)
 
-    async def _hindrance(self) -> str:
-        """Return what keeps the controller from running."""
+    async def _hindrance(self) -> str | None:
+        """See `hindrance`; empty if the pods cannot be looked at."""
         with suppress(DodasError):
-            pods = self._done(await self._api.get("pods", labelSelector=f"app.kubernetes.io/name={CONTROLLER}"))["items"]
-            for pod in pods:
-                named = {**pod, "metadata": {**pod["metadata"], "labels": {INSTANCE: "The controller"}}}
-                if (problem := trouble(named)) is not None:
-                    return f"{problem.message}. {problem.cause}"
-            return "" if pods else "It has no pod."
+            return hindrance(self._done(await self._api.get("pods", labelSelector=f"app.kubernetes.io/name={CONTROLLER}"))["items"])
         return ""
 
     def _done(self, answer: Answer) -> Object:
@@ -188,3 +186,14 @@ class OwnNamespace:
     def notebook(self, server: str) -> Notebook:
         """See `Ground.notebook`."""
         return Notebook(places.backend(self.settings), notebook_name(self._user, server), self._user)
+
+
+def hindrance(pods: Sequence[Object]) -> str | None:
+    """Return what keeps a controller from running, by its pods; empty if nobody knows, None while its image is fetched. Pure."""
+    for pod in pods:
+        named = {**pod, "metadata": {**pod["metadata"], "labels": {INSTANCE: "The controller"}}}
+        if (problem := trouble(named)) is not None:
+            return f"{problem.message}. {problem.cause}"
+    if not pods:
+        return "It has no pod."
+    return None if any(pod["status"].get("phase") == "Pending" for pod in pods) else ""
