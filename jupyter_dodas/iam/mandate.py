@@ -1,9 +1,13 @@
 """What lets a program that is no server of a user's ask the hub for access tokens of hers, and for nothing else."""
 
 import json
+import re
 from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = ["Mandate"]
+
+_ADDRESS: Final = re.compile(r"https?://[^\s?#]+")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Mandate:
         """Return one that was kept; None for nothing, and for what is none."""
         try:
             found = json.loads(data)
-            return cls(str(found["address"]), str(found["key"]), float(found.get("due", 0.0)))
+            address, key, due = str(found["address"]), str(found["key"]), float(found.get("due", 0.0))
         except (ValueError, LookupError, TypeError):
             return None
+        # Whoever owns the place can write there, and its controller may reach more than they do: it asks for tokens, and for no
+        # file and no page of their choice.
+        return cls(address, key, due) if _ADDRESS.fullmatch(address) else None

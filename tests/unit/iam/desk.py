@@ -12,7 +12,7 @@ class Desk(ThreadingHTTPServer):
     """It gives ``t1``, ``t2`` and so on to who has the key."""
 
     status, lifetime, body = 200, 3600, b""
-    key = "key"
+    key, location = "key", ""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Reply)
@@ -33,6 +33,8 @@ class _Reply(BaseHTTPRequestHandler):
         self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         given = {"access_token": f"t{len(self.server.asked)}", "expires_in": self.server.lifetime}
         self.send_response(self.server.status if self.headers["Authorization"] == f"token {self.server.key}" else 403)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(self.server.body or json.dumps(given).encode())
 

@@ -10,6 +10,7 @@ import pytest
 from jupyter_dodas.errors import IamRefused, IamUnreachable, MissingSoftware, NotSupported
 from jupyter_dodas.iam import token
 from jupyter_dodas.iam.bearer import TokenSource, discovered
+from jupyter_dodas.iam.mandate import Mandate
 from tests.unit.iam.desk import Desk
 
 
@@ -28,6 +29,34 @@ def test_a_token_is_asked_for_once_and_renewed_when_half_of_it_is_gone(desk: Des
     assert source.token("a", ["x", "y"]) == "t1"
     monkeypatch.setattr(time, "time", lambda: real() + 1900)
     assert source.token("a", ["x", "y"]) == "t3"
+
+
+def test_no_proxy_for_the_world_sees_what_is_for_the_hub(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Desk()
+    try:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert TokenSource(desk.url, "key").token() == "t1"
+        assert (len(desk.asked), proxy.asked) == (1, [])
+    finally:
+        proxy.close()
+
+
+def test_the_token_for_the_hub_goes_nowhere_else(desk: Desk) -> None:
+    other = Desk()
+    try:
+        desk.status, desk.location = 302, f"{other.url}/dodas/token"
+        with pytest.raises(IamRefused, match="The hub replied 302"):
+            TokenSource(desk.url, "key").token()
+        assert other.asked == []
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("address", ["file:///etc", "ftp://127.0.0.1/", "/etc", "", "http://10.0.0.1/x?", "http://10.0.0.1/x#"])
+def test_a_mandate_leads_to_a_hub_and_to_nothing_else(address: str) -> None:
+    assert Mandate.of_bytes(Mandate(address, "key").to_bytes()) is None
+    assert Mandate.of_bytes(Mandate("http://127.0.0.1:8081/hub/api", "key").to_bytes()) is not None
 
 
 def test_what_still_lasts_is_given_while_the_hub_is_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
