@@ -31,16 +31,7 @@ class GroupLimits:
     """
 
     def __init__(self, written: Mapping[str, Any]) -> None:
-        try:
-            self._rows = {group.strip("/"): Limits.model_validate(table) for group, table in written.items()}
-        except ValidationError as error:
-            detail = error.errors()[0]
-            where = ".".join(str(part) for part in detail["loc"]) or "a group"
-            raise InvalidSetting(
-                f"A row of DodasSpawner.limits will not do: {where}: {detail['msg']}",
-                cause="For each group it has some of clusters, workers, cores and memory.",
-                remedy="docs/guides/notebooks.md shows one.",
-            ) from error
+        self._rows = {str(group).strip("/"): _row(str(group), table) for group, table in written.items()}
 
     def of(self, groups: Iterable[str]) -> Allowance:
         """Return what somebody in these groups may hold: of each thing what the most generous of them gives."""
@@ -56,3 +47,16 @@ class GroupLimits:
             limits[thing] = None if None in said.values() else max(said.values())
             givers.update(group for group, amount in said.items() if amount == limits[thing])
         return Allowance(limits=Limits.model_validate(limits), groups=tuple(sorted(givers)))
+
+
+def _row(group: str, table: Any) -> Limits:
+    try:
+        return Limits.model_validate(table)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = "".join(f" {part}:" for part in detail["loc"])
+        raise InvalidSetting(
+            f"The limits of {group} in DodasSpawner.limits will not do:{where} {detail['msg']}",
+            cause="For each group there are some of clusters, workers, cores and memory.",
+            remedy="docs/guides/notebooks.md shows them.",
+        ) from error

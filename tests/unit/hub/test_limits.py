@@ -43,10 +43,12 @@ def test_without_a_row_for_everybody_else_nothing_is_limited() -> None:
     assert GroupLimits({}).of(["cms"]) == Allowance()
 
 
-@pytest.mark.parametrize("table", [{"cms": {"cors": 1}}, {"cms": {"cores": -1}}, {"cms": {"memory": "much"}}, {"cms": 3}])
-def test_a_row_that_is_none_is_told(table: Mapping[str, Any]) -> None:
-    with pytest.raises(InvalidSetting, match=r"DodasSpawner\.limits"):
-        GroupLimits(table)
+@pytest.mark.parametrize(
+    ("table", "where"), [({"cors": 1}, ": cors:"), ({"cores": -1}, ": cores:"), ({"memory": "much"}, ": memory:"), (3, ":")]
+)
+def test_a_row_that_is_none_is_told(table: Any, where: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"limits of cms in DodasSpawner.limits will not do{where} "):
+        GroupLimits({"atlas": {"cores": 1}, "cms": table})
 
 
 def test_a_user_can_set_herself_less_and_not_more() -> None:
