@@ -95,7 +95,8 @@ class Story:
             else:
                 lines.append(Line(step.name, done=True, took=lasting(step.ended - step.started)))
         ended = [step.ended for step in self._steps if step.ended is not None]
-        last = _under_way("Opening", now - max(ended)) if len(ended) == len(self._steps) else Line("Opening")
+        # One that was taken over may have been there for hours.
+        last = _under_way("Opening", now - max(self._began, *ended)) if len(ended) == len(self._steps) else Line("Opening")
         return [*lines, last]
 
 

@@ -1,5 +1,6 @@
 """What may be chosen, how a form shows it, and what a name of a user becomes."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from jupyter_dodas.hub import form
 from jupyter_dodas.hub.notebooks import notebook_name, safe_name
 from jupyter_dodas.hub.profiles import Profiles
 from jupyter_dodas.hub.story import Story
-from jupyter_dodas.spec import check_name
+from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Phase, Record, Step, check_name
 
 SMALL = {"name": "small", "title": "Small"}
 LARGE = {"name": "large", "title": 'La<rge"', "cores": [2, 4], "memory": ["4 GiB", "8 GiB"], "images": ["lab:1", "lab:2"]}
@@ -102,3 +103,14 @@ async def test_a_story_is_told_to_who_comes_late_and_ends() -> None:
     story.end()
     assert [line async for line in reader] == ["two"]
     assert [line async for line in story.read()] == ["one", "two"]
+
+
+def test_what_is_taken_over_opens_for_as_long_as_somebody_waits_for_that() -> None:
+    hours_ago = time.time() - 7200
+    facts = {"name": "notebook-ada", "uid": "u", "kind": "notebook", "owner": "ada", "created": hours_ago}
+    steps = (Step(name="Server answers", started=hours_ago, ended=hours_ago + 2),)
+    story = Story()
+    story.see(Record(spec=ClusterSpec.model_validate(facts), status=ClusterStatus(uid="u", phase=Phase.READY, steps=steps)))
+    last = story.steps()[-1]
+    assert (last.name, last.now) == ("Opening", True)
+    assert last.seconds < 3600
