@@ -15,7 +15,7 @@ from tornado import web
 
 from jupyter_dodas.hub.spawner import DodasSpawner
 
-__all__ = ["TEMPLATES", "routes", "tell"]
+__all__ = ["TEMPLATES", "files_end", "routes", "tell"]
 
 _HERE: Final = Path(__file__).parent
 TEMPLATES: Final = _HERE / "templates"
@@ -25,11 +25,20 @@ _SOON: Final = 5.0
 
 
 def tell(app: Any) -> None:
-    """Let the templates of a hub know what they say before anybody has signed in."""
+    """Let the templates of a hub know what they say to everybody. What ``JupyterHub.template_vars`` says already holds."""
     facts = app.template_vars
     facts.setdefault("provider_host", urlsplit(getattr(app.authenticator, "issuer", "")).hostname)
     if issubclass(app.spawner_class, DodasSpawner):
-        facts.setdefault("unprotected", app.spawner_class(config=app.config).unprotected(app.users.settings))
+        spawner = app.spawner_class(config=app.config)
+        facts.setdefault("unprotected", spawner.unprotected(app.users.settings))
+        facts.setdefault("files_end", files_end(spawner))
+
+
+def files_end(spawner: DodasSpawner) -> bool | None:
+    """Return whether files of people end with their notebook; None where the administrator of a namespace decides that."""
+    if spawner.backend != "kubernetes":
+        return False
+    return not spawner.home_size if spawner.make_namespaces else None
 
 
 def routes() -> Sequence[tuple[Any, ...]]:

@@ -1,14 +1,16 @@
 """The pages of the hub: for everybody, without scripts, and with nothing in them that could become one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
 
+from jupyter_dodas.hub.pages import files_end
+from jupyter_dodas.hub.spawner import DodasSpawner
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser, Hub
 
@@ -121,6 +123,29 @@ def test_the_first_page_says_what_it_is_where_one_is_sent_and_what_is_not_protec
     assert "You will be sent to 127.0.0.1" in page
     assert "What the hub learns about you" in page
     assert "Everybody works as one account of this machine" in page
+
+
+def test_what_becomes_of_files_is_told(pages: dict[str, httpx.Response], make_hub: Callable[..., Hub]) -> None:
+    assert "Your files are kept." in pages["not running"].text
+    assert "Files end" not in pages["spawn"].text + pages["home"].text
+    other = make_hub(SHOWN + 'c.JupyterHub.template_vars = {"files_end": True}\n').browser()
+    other.sign_in("alice")
+    assert "Its files have ended with it." in other.get("/hub/user/alice/lab").text
+    for page in ("/hub/spawn", "/hub/home"):
+        assert "this hub keeps none" in other.get(page).text
+
+
+@pytest.mark.parametrize(
+    ("where", "end"),
+    [
+        ({"backend": "local"}, False),
+        ({"backend": "kubernetes"}, True),
+        ({"backend": "kubernetes", "home_size": "10Gi"}, False),
+        ({"backend": "kubernetes", "make_namespaces": False}, None),
+    ],
+)
+def test_files_end_with_pods_that_have_no_volume(where: dict[str, Any], end: bool | None) -> None:
+    assert files_end(DodasSpawner(**where)) is end
 
 
 def test_who_starts_is_greeted_and_told_what_is_free(pages: dict[str, httpx.Response]) -> None:
