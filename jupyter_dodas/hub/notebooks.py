@@ -5,6 +5,7 @@ notebook follows from its user and its server's name, and the record at the plac
 """
 
 import asyncio
+import base64
 import hashlib
 import re
 import time
@@ -29,19 +30,25 @@ MODULES: Final = ("jupyter_dodas.services.notebook.service", "jupyter_dodas.serv
 """What is imported wherever a notebook is started."""
 
 _SERVICE: Final = NotebookService()
-_LONGEST: Final = 22
-"""Letters of a user's and a server's name in that of a notebook, before it is told apart by a digest."""
+_LONGEST: Final = 24
+"""Letters of a safe name: with ``jupyter-`` before it, it is still the name of an account."""
+_DIGEST: Final = 12
+"""Letters of a digest, of 5 bits each: nobody finds a second name with the same one."""
+_DIGESTED: Final = re.compile(rf"-[a-z2-7]{{{_DIGEST}}}$")
 
 _GOING: Final = frozenset({Phase.STOPPING, Phase.STOPPED, Phase.FAILED})
 
 
 def safe_name(*words: str) -> str:
-    """Return one name for these words, fit for a cluster: a single word as it is if it can be; else a digest tells it apart."""
-    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(filter(None, words)).lower()).strip("-")[:_LONGEST].strip("-")
-    if slug == words[0] and not any(words[1:]):
+    """Return one name for these words, fit for a cluster: a single word as it is if it can be; else a digest tells it apart.
+
+    People choose their user names, so one that looks as if it had a digest gets another: it could be what somebody else has.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(filter(None, words)).lower()).strip("-")
+    if slug == words[0] and not any(words[1:]) and len(slug) <= _LONGEST and not _DIGESTED.search(slug):
         return slug
-    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
-    return f"{slug}-{digest}".strip("-")
+    digest = base64.b32encode(hashlib.sha256("\0".join(words).encode()).digest()).decode().lower()[:_DIGEST]
+    return f"{slug[: _LONGEST - _DIGEST - 1].strip('-')}-{digest}".strip("-")
 
 
 def notebook_name(user: str, server: str = "") -> str:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from jupyter_dodas.display.words import lasting
@@ -38,6 +39,10 @@ class Line:
 class Story:
     """The lines of one start, for any number of readers, who may come late."""
 
+    # A record is its user's, and whatever stands in it must not keep the hub from others.
+    _MOST: Final = 200
+    """Lines that are told, and steps that are shown."""
+
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._more = asyncio.Event()
@@ -47,16 +52,16 @@ class Story:
         self.over = False
 
     def tell(self, line: str) -> None:
-        """Add a line, unless it was told before."""
-        if line not in self._lines:
+        """Add a line, unless it was told before, or too many were."""
+        if line not in self._lines and len(self._lines) < self._MOST:
             self._lines.append(line)
             self._wake()
 
     def see(self, record: Record) -> None:
         """Add what a state has to say."""
-        self._steps = record.status.steps
+        self._steps = record.status.steps[: self._MOST]
         self.notes = tuple(_delays(record))
-        for line in told(record):
+        for line in islice(told(record), 2 * self._MOST):
             self.tell(line)
 
     def end(self) -> None:

@@ -1,5 +1,6 @@
 """What may be chosen, how a form shows it, and what a name of a user becomes."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from jupyter_dodas.errors import InvalidOption, InvalidSetting
 from jupyter_dodas.hub import form
+from jupyter_dodas.hub.accounts.machine import account_name
 from jupyter_dodas.hub.notebooks import notebook_name, safe_name
 from jupyter_dodas.hub.profiles import Profiles
 from jupyter_dodas.hub.story import Story
@@ -92,6 +94,16 @@ def test_different_servers_have_different_names() -> None:
     assert safe_name("alice") == "alice"
 
 
+@pytest.mark.parametrize("user", ["maria.rossi", "m.r", "a" * 60, "alice@example.org"])
+def test_nobody_can_choose_the_name_that_somebody_else_has_here(user: str) -> None:
+    hers = safe_name(user)
+    assert safe_name(hers) != hers
+    assert len({hers, safe_name(hers), safe_name(safe_name(hers))}) == 3
+    assert account_name("jupyter-{username}", hers) == f"jupyter-{hers}", (
+        "it is not cut, which would make it easier to find another"
+    )
+
+
 @pytest.mark.anyio
 async def test_a_story_is_told_to_who_comes_late_and_ends() -> None:
     story = Story()
@@ -103,6 +115,21 @@ async def test_a_story_is_told_to_who_comes_late_and_ends() -> None:
     story.end()
     assert [line async for line in reader] == ["two"]
     assert [line async for line in story.read()] == ["one", "two"]
+
+
+def test_a_record_that_says_too_much_is_told_in_part() -> None:
+    facts = {"name": "notebook-ada", "uid": "u", "kind": "notebook", "owner": "ada", "created": 1.0}
+    steps = tuple(Step(name=f"step {number}", started=1.0, ended=2.0) for number in range(20_000))
+    story = Story()
+    for _ in range(20):
+        story.see(Record(spec=ClusterSpec.model_validate(facts), status=ClusterStatus(uid="u", phase=Phase.STARTING, steps=steps)))
+    story.end()
+    assert len(story.steps()) < 1000
+    assert len(asyncio.run(all_of(story))) < 1000
+
+
+async def all_of(story: Story) -> list[str]:
+    return [line async for line in story.read()]
 
 
 def test_what_is_taken_over_opens_for_as_long_as_somebody_waits_for_that() -> None:
