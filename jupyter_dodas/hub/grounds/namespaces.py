@@ -27,6 +27,8 @@ _SOON: Final = 10.0
 """Seconds in which a role that was just bound is known to every API server."""
 _PATIENCE: Final = 60.0
 """Seconds in which a controller must be in charge, once its image is there."""
+_FETCHING: Final = 240.0
+"""Seconds in which its image must be; a start may take a little more."""
 _PAUSE: Final = 0.25
 
 
@@ -142,13 +144,14 @@ class OwnNamespace:
 
     async def _see_in_charge(self) -> None:
         """Wait until the controller is there, as it is but for the first start of a user."""
-        lease, until = Lease(self._api), time.monotonic() + _PATIENCE
+        lease, began = Lease(self._api), time.monotonic()
+        until = began + _PATIENCE
         while (held := await lease.holder()) is None or not held[0]:
             if time.monotonic() > until:
-                if (why := await self._hindrance()) is not None:
+                if (why := await self._hindrance()) is not None or time.monotonic() > began + _FETCHING:
                     raise ControllerUnreachable(
                         f"The controller of the namespace {self._api.namespace} does not come up",
-                        cause=why,
+                        cause="Its image is still being fetched." if why is None else why,
                         remedy=f"An administrator can look: kubectl --namespace {self._api.namespace} describe deployment,pod",
                     )
                 until = time.monotonic() + _PATIENCE
