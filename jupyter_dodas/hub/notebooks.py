@@ -24,13 +24,13 @@ from jupyter_dodas.services.notebook.handover import TOKEN, VARIABLES, of_bytes,
 from jupyter_dodas.services.notebook.service import NotebookOptions, NotebookService
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record
 
-__all__ = ["MODULES", "Notebook", "notebook_name", "safe_name"]
+__all__ = ["MODULES", "SAFE_LENGTH", "Notebook", "digest", "notebook_name", "safe_name"]
 
 MODULES: Final = ("jupyter_dodas.services.notebook.service", "jupyter_dodas.services.notebook.process")
 """What is imported wherever a notebook is started."""
 
 _SERVICE: Final = NotebookService()
-_LONGEST: Final = 24
+SAFE_LENGTH: Final = 24
 """Letters of a safe name: with ``jupyter-`` before it, it is still the name of an account."""
 _DIGEST: Final = 12
 """Letters of a digest, of 5 bits each: nobody finds a second name with the same one."""
@@ -45,10 +45,14 @@ def safe_name(*words: str) -> str:
     People choose their user names, so one that looks as if it had a digest gets another: it could be what somebody else has.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", "-".join(filter(None, words)).lower()).strip("-")
-    if slug == words[0] and not any(words[1:]) and len(slug) <= _LONGEST and not _DIGESTED.search(slug):
+    if slug == words[0] and not any(words[1:]) and len(slug) <= SAFE_LENGTH and not _DIGESTED.search(slug):
         return slug
-    digest = base64.b32encode(hashlib.sha256("\0".join(words).encode()).digest()).decode().lower()[:_DIGEST]
-    return f"{slug[: _LONGEST - _DIGEST - 1].strip('-')}-{digest}".strip("-")
+    return f"{slug[: SAFE_LENGTH - _DIGEST - 1].strip('-')}-{digest(*words)}".strip("-")
+
+
+def digest(*words: str) -> str:
+    """Return what tells these words from any others."""
+    return base64.b32encode(hashlib.sha256("\0".join(words).encode()).digest()).decode().lower()[:_DIGEST]
 
 
 def notebook_name(user: str, server: str = "") -> str:

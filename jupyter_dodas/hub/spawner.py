@@ -10,6 +10,7 @@ from html import escape
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -44,6 +45,9 @@ __all__ = ["DodasSpawner"]
 
 _NURSERY: Final = "dodas_nursery"
 """Where the settings of a hub, which all its spawners share, have what forks the keepers of their places."""
+
+_SENTENCE: Final = 300
+"""Letters of a sentence that is kept and shown."""
 
 _GLANCE: Final = 2.0
 """Seconds that a page waits for what it could do without."""
@@ -354,7 +358,8 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     def _note_end(self, record: Record) -> None:
         problem = record.status.problem or Problem(code="cluster-failed", message=f"{record.name!r} has failed")
-        ended = " ".join(problem.message.split())  # a record is its user's, who could write lines of a log into it
+        # A record is its user's, who could write lines of a log into it, or a book.
+        ended = shorten(" ".join(problem.message.split()), _SENTENCE, placeholder="…")
         if ended != self._ended:
             self._ended = ended
             self.log.warning("%s: %s", self._log_name, self._ended)

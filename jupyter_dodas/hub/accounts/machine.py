@@ -1,7 +1,6 @@
 """Accounts of this machine: found, or made; and whether people could work in them at all."""
 
 import asyncio
-import hashlib
 import os
 import pwd
 import subprocess
@@ -12,6 +11,7 @@ from typing import Final
 
 from jupyter_dodas.errors import NotYours, StateNotWritable
 from jupyter_dodas.hub.names import FIRST_OF_PEOPLE
+from jupyter_dodas.hub.notebooks import SAFE_LENGTH, digest
 
 __all__ = ["Account", "account_name", "ensure", "find", "why_not"]
 
@@ -52,10 +52,11 @@ def account_name(template: str, own: str) -> str:
         What `safe_name` makes of the user's name, which tells all users apart.
     """
     name = template.format(username=own)
-    if len(name) <= _LONGEST:
+    # By the template and not by the name: people choose theirs, and one could be what another's was cut to.
+    if len(template.format(username="")) + SAFE_LENGTH <= _LONGEST:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST - 9].rstrip('-')}-{digest}"
+    told_apart = digest(name)
+    return f"{name[: _LONGEST - len(told_apart) - 1].rstrip('-')}-{told_apart}"
 
 
 def find(name: str) -> Account | None:

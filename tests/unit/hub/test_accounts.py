@@ -36,6 +36,13 @@ def test_no_two_users_have_one_account() -> None:
     assert all(len(account) <= 32 for account in accounts)
 
 
+def test_nobody_can_choose_the_account_of_another() -> None:
+    template = "physics-department-{username}"
+    hers = account_name(template, safe_name("maria-rossi"))
+    assert len(hers) <= 32
+    assert account_name(template, safe_name(hers.removeprefix("physics-department-"))) != hers
+
+
 @pytest.mark.parametrize("name", ["root", "daemon", "nobody"])
 def test_accounts_of_the_system_are_nobodys(name: str) -> None:
     if name not in {entry.pw_name for entry in pwd.getpwall()}:
