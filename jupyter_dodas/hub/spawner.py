@@ -52,6 +52,9 @@ _SENTENCE: Final = 300
 _GLANCE: Final = 2.0
 """Seconds that a page waits for what it could do without."""
 
+_GROUND: Final = 10.0
+"""Seconds that a look at a notebook waits for its place: while that is mended, the notebook may end."""
+
 
 class DodasSpawner(Spawner):  # type: ignore[misc]
     """See `Spawner`. A hub that was killed finds every notebook again, also one that was just being started."""
@@ -341,10 +344,11 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
                 return 1
             if not self.api_token:
                 return await self._find_again()
-            if self.allowance() != self._allowed:
-                await self._prepare()  # the user is in other groups now
-        except DodasError as error:
-            self.log.warning("%s cannot be looked at now: %s", self._log_name, error)
+            if self.allowance() != self._allowed:  # the user is in other groups now, or the hub is another one
+                async with asyncio.timeout(_GROUND):
+                    await self._prepare()
+        except (DodasError, TimeoutError) as error:
+            self.log.warning("%s cannot be looked at now: %s", self._log_name, str(error) or "its place is not ready")
         return None
 
     async def _find_again(self) -> int | None:
