@@ -91,7 +91,7 @@ def test_it_is_there_with_the_notebook_goes_on_without_it_and_ends_with_the_sess
     assert {note["whom"] for note in hub.notes("token") if note["user"] == "alice"} == {"Clusters of alice"}
 
     mandate = json.loads((file.parent / "mandate").read_text())
-    assert set(mandate) == {"address", "key"}
+    assert set(mandate) == {"address", "key", "due"}
     browser.get("/hub/logout")
     blocking_until(lambda: list(file.parent.iterdir()), within=30, meets=lambda left: not left)
     assert mandates(hub, "alice") == []

@@ -320,7 +320,9 @@ _SIGNALS = "import dodas_toy.drone as drone, json; print(json.dumps(drone.do('lo
 
 
 def test_signals_mean_what_they_mean_to_any_python(place: Place) -> None:
-    fresh = subprocess.run([sys.executable, "-c", _SIGNALS], capture_output=True, text=True, check=True)
+    # A script ignores these two in what it starts in the background, perhaps these tests.
+    as_in_a_terminal = ["env", "--default-signal=INT,QUIT", sys.executable]
+    fresh = subprocess.run([*as_in_a_terminal, "-c", _SIGNALS], capture_output=True, text=True, check=True)
     expected = {name: _nameless(handler) for name, handler in json.loads(fresh.stdout).items()}
     assert expected["SIGPIPE"] == "1"  # ignored: a write to a connection that is gone is an error, not the end
     with dodas.toy(name="higgs", workers=1), dodas.connect("higgs").client() as client:
