@@ -93,17 +93,16 @@ class Estate:
         return file
 
     def close(self) -> None:
-        """Remove all of it, without waiting for that."""
-        mine = [name for name in self.kubectl("get", "namespaces", "-o", "name").split() if self._mark in name]
-        for name in mine:
-            self.kubectl(
-                "-n", name.partition("/")[2], "delete", "pods,deployments", "--all", "--grace-period=0", "--force", "--wait=false"
-            )
-        policies = "validatingadmissionpolicies,validatingadmissionpolicybindings,clusterrolebindings"
-        roles = set(self.kubectl("get", "clusterroles", "-o", "name").split()) - self._known
-        found = [name for name in self.kubectl("get", policies, "-o", "name").split() if self._mark in name]
-        self.kubectl("delete", "--wait=false", *mine, *found, *(name for name in roles if "/jupyter-dodas-" in name))
-        self._folder.cleanup()
+        """Remove all of it, without waiting for that. Tests may have removed some, which goes meanwhile."""
+        with self._folder:
+            delete = ("delete", "--ignore-not-found", "--wait=false")
+            mine = [name for name in self.kubectl("get", "namespaces", "-o", "name").split() if self._mark in name]
+            for name in mine:
+                self.kubectl("-n", name.partition("/")[2], *delete, "pods,deployments", "--all", "--grace-period=0", "--force")
+            policies = "validatingadmissionpolicies,validatingadmissionpolicybindings,clusterrolebindings"
+            roles = set(self.kubectl("get", "clusterroles", "-o", "name").split()) - self._known
+            found = [name for name in self.kubectl("get", policies, "-o", "name").split() if self._mark in name]
+            self.kubectl(*delete, *mine, *found, *(name for name in roles if "/jupyter-dodas-" in name))
 
 
 def commands() -> Sequence[str]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import ClassVar
 
 import pytest
 
@@ -15,9 +15,6 @@ from jupyter_dodas.errors import AlreadyExists, NotFound, StaleGeneration
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, InstanceStatus, Intent, Phase, Receipt
 
 __all__ = ["StoreContract", "a_receipt", "a_spec"]
-
-_HEARD: Final = 5.0
-"""Seconds within which a hint must come."""
 
 
 def a_spec(name: str = "higgs", **changes: object) -> ClusterSpec:
@@ -36,6 +33,9 @@ def a_receipt(name: str = "higgs", **changes: object) -> Receipt:
 @pytest.mark.anyio
 class StoreContract:
     """Subclass it and supply `store`, and `elsewhere` where a store has more than one holder."""
+
+    patience: ClassVar[float] = 5.0
+    """Seconds within which a hint must come; less than those after which a store tells of everything by itself."""
 
     @pytest.fixture
     def anyio_backend(self) -> str:
@@ -218,28 +218,27 @@ class StoreContract:
         spec = (await store.create(a_spec())).spec
         async with watching.watch() as hints:
             spec = (await writing.change(spec)).spec
-            await _hear(hints, "higgs")
+            await self._hear(hints, "higgs")
         async with watching.watch() as hints:
             await writing.report("higgs", ClusterStatus(uid=spec.uid, observed_generation=spec.generation))
-            await _hear(hints, "higgs")
+            await self._hear(hints, "higgs")
         async with watching.watch() as hints:
             await writing.remove("higgs", spec.uid)
-            await _hear(hints, "higgs")
+            await self._hear(hints, "higgs")
 
     async def test_many_watch_and_one_who_leaves_harms_nobody(self, store: Store, elsewhere: Store) -> None:
         spec = (await store.create(a_spec())).spec
         async with elsewhere.watch() as staying:
             async with elsewhere.watch() as leaving:
                 await store.report("higgs", ClusterStatus(uid=spec.uid))
-                await _hear(leaving, "higgs")
-                await _hear(staying, "higgs")
+                await self._hear(leaving, "higgs")
+                await self._hear(staying, "higgs")
             await store.report("higgs", ClusterStatus(uid=spec.uid, restarts=1))
-            await _hear(staying, "higgs")
+            await self._hear(staying, "higgs")
 
-
-async def _hear(hints: AsyncIterator[str], name: str) -> None:
-    """Wait for a hint of this name, or of everything."""
-    async with asyncio.timeout(_HEARD):
-        async for hint in hints:
-            if hint in ("", name):
-                return
+    async def _hear(self, hints: AsyncIterator[str], name: str) -> None:
+        """Wait for a hint of this name, or of everything."""
+        async with asyncio.timeout(self.patience):
+            async for hint in hints:
+                if hint in ("", name):
+                    return

@@ -58,13 +58,15 @@ class Heard:
                 return await method(*arguments)
             finally:
                 wanted = await self._store.list()
-                await until(self._heard_by.list, within=5, meets=lambda records: records == wanted)
+                await until(self._heard_by.list, within=30, meets=lambda records: records == wanted)
 
         return write
 
 
 class TestKubernetesStore(StoreContract):
     """The controller watches all the time and believes what it has heard; everybody else reads what is."""
+
+    patience = 30.0
 
     @pytest.fixture
     async def store(self, namespace: Namespace) -> AsyncIterator[Store]:
@@ -74,19 +76,21 @@ class TestKubernetesStore(StoreContract):
 
     @pytest.fixture
     def elsewhere(self, store: Store) -> Store:
-        return Heard(KubernetesStore(Api(settings.load())), store)
+        return Heard(KubernetesStore(Api(settings.load()), tick=None), store)
 
 
 class TestKubernetesStoreWithoutWatch(StoreContract):
     """Nobody watches: everything is read as it is."""
 
+    patience = 30.0
+
     @pytest.fixture
     def store(self, namespace: Namespace) -> Store:
-        return KubernetesStore(Api(settings.load()))
+        return KubernetesStore(Api(settings.load()), tick=None)
 
     @pytest.fixture
     def elsewhere(self, store: Store) -> Store:
-        return KubernetesStore(Api(settings.load()))
+        return KubernetesStore(Api(settings.load()), tick=None)
 
 
 @asynccontextmanager

@@ -41,8 +41,9 @@ class Machine:
         return done
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Begin to start it."""
-        return subprocess.Popen(self._command("up"), env=self._variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Begin to start it, as in a terminal, where a Ctrl-C is heard."""
+        command = ["env", "--default-signal=INT", *self._command("up")]
+        return subprocess.Popen(command, env=self._variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def processes(self, name: str = "") -> Sequence[int]:
         """Return everything of the cluster that runs, pods included, or the programs of a name."""
