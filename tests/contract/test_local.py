@@ -88,6 +88,17 @@ class TestLocalRunner(LocalRunnerFixtures, RunnerContract):
     def instance(self, cluster: str, name: str, does: Does) -> Instance:
         return Instance(name, cluster, "hub", ("python", "-c", PROGRAMS[does]), grace=0.5)
 
+    async def test_no_two_are_given_one_port(self, runner: Runner, clusters: tuple[str, str]) -> None:
+        """Also not by two controllers, as when many notebooks of a hub start at once."""
+        other = LocalRunner(Layout.of(settings.load()))
+        async with other.connected():
+            ports = [
+                (await placing.place(clusters[0], f"worker-{number}", ["comm"])).ports["comm"]
+                for number in range(300)
+                for placing in (runner, other)
+            ]
+        assert len(set(ports)) == len(ports)
+
 
 @pytest.mark.parametrize("namespaces", ["true", "false"])
 class TestLocalPrograms(LocalRunnerFixtures, ProgramContract):
