@@ -70,9 +70,20 @@ class DodasError(Exception):
 
 
 class InvalidOption(DodasError):
-    """A value that an option cannot take."""
+    """A value that an option cannot take.
+
+    Parameters
+    ----------
+    option
+        Which one, as a path with dots, so that a form can show it there.
+    """
 
     code = "invalid-option"
+    option: str = ""
+
+    def __init__(self, message: str, *, option: str = "", cause: str = "", remedy: str = "") -> None:
+        super().__init__(message, cause=cause, remedy=remedy)
+        self.option = option
 
 
 class UnknownOption(InvalidOption):
@@ -84,6 +95,7 @@ class UnknownOption(InvalidOption):
         names = sorted(known)
         super().__init__(
             f"{kind} has no option {option!r}",
+            option=option,
             cause=did_you_mean(option, names),
             remedy=f"Options: {', '.join(names)}.",
         )

@@ -47,7 +47,19 @@ def _size(value: object) -> object:
 Count = Annotated[int, Field(ge=0, le=_MOST), BeforeValidator(_whole)]
 """A number of things."""
 
-Memory = Annotated[ByteSize, BeforeValidator(_size), Field(ge=64 * 2**20, le=2**50)]
+_LEAST_BYTES: Final = 64 * 2**20
+_MOST_BYTES: Final = 2**50
+
+Memory = Annotated[
+    ByteSize,
+    BeforeValidator(_size),
+    # A form has no other way to know that it is a size: to JSON Schema it is a number or a text.
+    Field(
+        ge=_LEAST_BYTES,
+        le=_MOST_BYTES,
+        json_schema_extra={"format": "memory", "minimum": _LEAST_BYTES, "maximum": _MOST_BYTES},
+    ),
+]
 """A size in bytes, or words such as ``"1 GB"`` (10^9) and ``"1 GiB"`` (2^30)."""
 
 
@@ -145,6 +157,7 @@ class Environment(BaseModel):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise InvalidOption(
                 f"environment.files will not do: two of them are called {twice}",
+                option="environment.files",
                 cause="Files are laid into one folder, by their names.",
                 remedy="Rename one, or lay both into folders.",
             )
@@ -154,6 +167,7 @@ class Environment(BaseModel):
         if self.credentials is not None and Path(self.credentials).stat().st_mode & 0o077:
             raise InvalidOption(
                 f"environment.credentials={self.credentials!r} will not do: others may read it",
+                option="environment.credentials",
                 cause="Credentials are for their owner alone.",
                 remedy=f"Run: chmod 700 {self.credentials}",
             )
@@ -167,6 +181,7 @@ def _absolute(path: str) -> str:
 def _not_there(option: str, path: str, what: str) -> InvalidOption:
     return InvalidOption(
         f"environment.{option}={path!r} will not do: there is no such {what}",
+        option=f"environment.{option}",
         cause=f"environment.{option}: {Environment.model_fields[option].description}",
         remedy="Write the path from the root, or from the folder that you launch in.",
     )
@@ -231,6 +246,7 @@ def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidO
     shown = option if silent else f"{option}={_short(error['input'])}"
     return InvalidOption(
         f"{shown} will not do: {why}",
+        option=option,
         cause=f"{option}: {described}" if described else "",
         remedy=_remedy(error, path) or f"`dodas launch {kind} --help` lists the options with their values.",
     )

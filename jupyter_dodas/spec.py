@@ -246,6 +246,7 @@ def check_name(name: str) -> str:
     shown = name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
     raise InvalidOption(
         f"{shown!r} cannot name a cluster",
+        option="name",
         cause=(f"A name has at most {_NAME_LENGTH} lower-case letters, digits and single hyphens, and begins with a letter."),
         remedy=f"For example {slug or 'higgs'!r}.",
     )

@@ -75,6 +75,7 @@ class ErrorView(BaseModel):
     cause: str = Field(default="", description="Why.")
     remedy: str = Field(default="", description="What to do.")
     retryable: bool = Field(default=False, description="Whether the same request may succeed later.")
+    option: str = Field(default="", description="Which option is to blame, as a path with dots, if it is one.")
 
 
 class ErrorReply(BaseModel):
@@ -87,8 +88,16 @@ class ErrorReply(BaseModel):
     @classmethod
     def of(cls, error: DodasError) -> Self:
         """Put an error into the one shape."""
-        view = ErrorView(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy, retryable=error.retryable)
-        return cls(error=view)
+        return cls(
+            error=ErrorView(
+                code=error.code,
+                message=error.message,
+                cause=error.cause,
+                remedy=error.remedy,
+                retryable=error.retryable,
+                option=error.option if isinstance(error, InvalidOption) else "",
+            )
+        )
 
 
 def status_of(error: DodasError) -> HTTPStatus:
@@ -128,8 +137,10 @@ def invalid(error: ValidationError) -> InvalidOption:
     detail: Any = error.errors(include_url=False, include_context=False)[0]
     if detail["type"] == "json_invalid":
         return InvalidOption("The body is not JSON", cause=detail["msg"], remedy="openapi.json says what is taken.")
-    where = ".".join(map(str, detail["loc"])) or "The request"
-    return InvalidOption(f"{where} will not do: {detail['msg']}", remedy="openapi.json says what is taken.")
+    where = ".".join(map(str, detail["loc"]))
+    return InvalidOption(
+        f"{where or 'The request'} will not do: {detail['msg']}", option=where, remedy="openapi.json says what is taken."
+    )
 
 
 def _phrase(status: int) -> str:

@@ -97,6 +97,7 @@ class KindView(Body):
     title: str = Field(description="The name that its community knows.")
     summary: str = Field(description="One sentence.")
     worker: str = Field(description="What its community calls a worker.")
+    snippet: str = Field(description="Python that makes of `cluster` what its community works with.")
     options: Mapping[str, JsonValue] = Field(description="JSON Schema of its options.")
 
     @classmethod
@@ -105,7 +106,14 @@ class KindView(Body):
         """Describe a kind."""
         service = registry.service(kind)
         schema = service.Options.model_json_schema()
-        return cls(kind=kind, title=service.title, summary=service.summary, worker=service.worker, options=schema)
+        return cls(
+            kind=kind,
+            title=service.title,
+            summary=service.summary,
+            worker=service.worker,
+            snippet=service.snippet,
+            options=schema,
+        )
 
 
 class KindList(Body):

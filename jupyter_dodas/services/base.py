@@ -181,6 +181,8 @@ class Service(ABC):
     """One sentence for launchers and help."""
     worker: ClassVar[str] = "worker"
     """What its community calls a worker."""
+    snippet: ClassVar[str] = "client = cluster.client()"
+    """Python that makes of `cluster` what its community works with; screens insert it."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules that its ``python -m`` commands run or import, for runners that fork instances from a prepared process."""
     packages: ClassVar[tuple[str, ...]] = ()

@@ -30,6 +30,7 @@ class SparkService(Service):
     kind: ClassVar[str] = "spark"
     title: ClassVar[str] = "Spark"
     summary: ClassVar[str] = "SQL, data frames and RDDs over large data."
+    snippet: ClassVar[str] = "spark = cluster.session()"
     worker: ClassVar[str] = "executor"
     preload: ClassVar[tuple[str, ...]] = (_DAEMON,)
     packages: ClassVar[tuple[str, ...]] = ("pyspark", "pandas", "pyarrow", "numpy")

@@ -8,7 +8,8 @@ from tornado.web import HTTPError
 
 from jupyter_dodas import errors
 from jupyter_dodas.errors import DodasError, InvalidOption, NotFound, StoreFull
-from jupyter_dodas.server.replies import STATUS, view_of
+from jupyter_dodas.options import Options, validate
+from jupyter_dodas.server.replies import STATUS, ErrorReply, view_of
 from jupyter_dodas.server.views import ClusterPatch, ClusterRequest
 
 EVERY = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, DodasError)]
@@ -31,8 +32,24 @@ def test_every_error_has_the_one_shape(kind: type[DodasError]) -> None:
             "cause": "Because",
             "remedy": "Do this",
             "retryable": kind.retryable,
+            "option": "",
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [
+        ({"workers": -1}, "workers"),
+        ({"groups": {"gpu": {"cores": 0}}}, "groups.gpu.cores"),
+        ({"wokers": 1}, "wokers"),
+        ({"adapt": {"minimum": 1}}, "adapt.maximum"),
+    ],
+)
+def test_an_error_names_the_option_to_blame(options: dict[str, object], blamed: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        validate(Options, "toy", options)
+    assert ErrorReply.of(caught.value).error.option == blamed
 
 
 def test_a_subclass_of_another_package_has_the_status_of_its_base() -> None:
