@@ -1,0 +1,235 @@
+/** One cluster, drawn from its properties alone: no requests, no subscriptions. The same in the sidebar and below a cell. */
+
+import * as React from 'react';
+
+import type { Change, Cluster, Kind } from '../model/records';
+import { bounds, type StepView, view, type View, wanted } from '../model/view';
+import type { Translator } from '../model/words';
+import { useNow, useTask } from './hooks';
+import { ScaleControl } from './ScaleControl';
+import { Sparkline } from './Sparkline';
+import { ProblemNote, Shape } from './texts';
+
+/** What can be done with a cluster. Where something is missing, the button is, too. What fails is told in the card. */
+export interface ClusterActions {
+  change(cluster: Cluster, change: Change): Promise<unknown>;
+  stop(cluster: Cluster): Promise<unknown>;
+  /** Python that works with it, and what writes that into a notebook. */
+  code?(cluster: Cluster): string;
+  insert?(cluster: Cluster): Promise<unknown> | void;
+  dashboard?(cluster: Cluster, name: string): void;
+  logs?(cluster: Cluster): void;
+  copyReport?(cluster: Cluster): Promise<unknown> | void;
+}
+
+export interface ClusterCardProps {
+  readonly cluster: Cluster;
+  readonly kind: Kind | undefined;
+  readonly actions: ClusterActions;
+  readonly trans: Translator;
+  /** Workers that were held, over time. */
+  readonly trend?: readonly number[];
+  /** Whether one comes to it with the tab key. */
+  readonly current?: boolean;
+}
+
+const HOUR = 3600;
+/** More workers than this are only counted. */
+const MOST_DRAWN = 48;
+
+export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardProps): JSX.Element {
+  const { cluster, kind, actions, trans, current = true } = props;
+  const timed = cluster.status.stops_at !== null || cluster.spec.keep_until !== null;
+  const now = useNow(timed ? 15 : null);
+  const { busy, refused, run, forget } = useTask();
+  const shown = view(cluster, now, trans);
+  const code = shown.can.use ? actions.code?.(cluster) : undefined;
+
+  const onKeyDown = (event: React.KeyboardEvent<HTMLElement>): void => {
+    if (event.key === 'Enter' && event.target === event.currentTarget && code !== undefined && actions.insert) {
+      event.preventDefault();
+      void run(() => actions.insert?.(cluster));
+    }
+  };
+
+  return (
+    <article
+      className="dodas-Card"
+      aria-label={cluster.name}
+      aria-busy={busy}
+      data-cluster={cluster.name}
+      tabIndex={current ? 0 : -1}
+      draggable={code !== undefined}
+      onDragStart={event => code !== undefined && event.target === event.currentTarget && event.dataTransfer.setData('text/plain', code)}
+      onKeyDown={onKeyDown}
+    >
+      <header className="dodas-Row">
+        <h3 dir="auto" title={cluster.name}>
+          {cluster.name}
+        </h3>
+        <span className="dodas-Kind">{kind?.title ?? cluster.spec.kind}</span>
+        <span className="dodas-Phase" role="status">
+          <Shape mark={shown.mark} /> {shown.phase}
+        </span>
+      </header>
+      {(shown.facts.length > 0 || props.trend) && (
+        <div className="dodas-Row dodas-Facts">
+          {shown.facts.map(fact => (
+            <span key={fact}>{fact}</span>
+          ))}
+          {props.trend && <Sparkline values={props.trend} label={trans.__('Cores held: %1 at most', Math.max(...props.trend, 0))} />}
+        </div>
+      )}
+      <Workers shown={shown} trans={trans} />
+      <Steps steps={shown.steps} />
+      {shown.note && (
+        <div className={shown.ending ? 'dodas-Note dodas-is-warn' : 'dodas-Facts'} role={shown.ending ? 'alert' : undefined}>
+          <p>{shown.note}</p>
+        </div>
+      )}
+      {shown.problem && <ProblemNote problem={shown.problem} tone={cluster.status.phase === 'failed' ? 'bad' : 'warn'} />}
+      {shown.can.scale && !shown.can.cancel && (
+        <ScaleControl
+          name={cluster.name}
+          workers={wanted(cluster)}
+          bounds={bounds(cluster)}
+          disabled={false}
+          trans={trans}
+          onSize={size => run(() => actions.change(cluster, size))}
+        />
+      )}
+      <Buttons {...props} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />
+      {refused && (
+        <ProblemNote problem={refused}>
+          <button type="button" onClick={forget}>
+            {trans.__('Close')}
+          </button>
+        </ProblemNote>
+      )}
+    </article>
+  );
+});
+
+function Workers({ shown, trans }: { shown: View; trans: Translator }): JSX.Element | null {
+  const { workers, ready } = shown;
+  if (workers.length === 0 || workers.length > MOST_DRAWN) {
+    return null;
+  }
+  return (
+    <div className="dodas-Workers" role="img" aria-label={trans.__('%1 of %2 workers are ready', ready, workers.length)}>
+      {workers.map(({ name, condition }) => (
+        <i key={name} className={`dodas-is-${condition}`} title={`${name}: ${condition}`} />
+      ))}
+    </div>
+  );
+}
+
+function Steps({ steps }: { steps: readonly StepView[] }): JSX.Element | null {
+  if (steps.length === 0) {
+    return null;
+  }
+  return (
+    <ol className="dodas-Steps">
+      {steps.map(({ mark, name, time, now }) => (
+        <li key={name} aria-current={now ? 'step' : undefined}>
+          <Shape mark={mark} />
+          <span>{name}</span>
+          <span className="dodas-Time">{time}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+interface ButtonsProps extends ClusterCardProps {
+  readonly shown: View;
+  readonly now: number;
+  readonly busy: boolean;
+  readonly hasCode: boolean;
+  readonly run: (task: () => Promise<unknown> | void) => Promise<boolean>;
+}
+
+/** What can be done now, the remedy first. Restart and stop lose work, so they ask once more, in place. */
+function Buttons(props: ButtonsProps): JSX.Element {
+  const { cluster, actions, shown, trans, run } = props;
+  const failed = cluster.status.phase === 'failed';
+  const keep = (): Promise<unknown> => actions.change(cluster, { keep_until: Math.max(props.now, cluster.spec.keep_until ?? 0) + HOUR });
+  const button = (label: string, task: () => Promise<unknown> | void, strong = false): JSX.Element => (
+    <button type="button" key={label} className={strong ? 'dodas-is-strong' : undefined} disabled={props.busy} onClick={() => void run(task)}>
+      {label}
+    </button>
+  );
+  return (
+    <div className="dodas-Actions">
+      {shown.ending && button(trans.__('Keep 1 h'), keep, true)}
+      {failed && button(trans.__('Start again'), () => actions.change(cluster, { restart: true }), true)}
+      {failed && actions.copyReport && button(trans.__('Copy report'), () => actions.copyReport?.(cluster))}
+      {props.hasCode && actions.insert && button(trans.__('Insert code'), () => actions.insert?.(cluster))}
+      {shown.can.use &&
+        actions.dashboard &&
+        Object.keys(cluster.dashboards).map(name => button(sentence(name), () => actions.dashboard?.(cluster, name)))}
+      {actions.logs && Object.keys(cluster.status.instances).length > 0 && button(trans.__('Logs'), () => actions.logs?.(cluster))}
+      {shown.can.use && !shown.ending && button(trans.__('Keep 1 h'), keep)}
+      {shown.can.use && (
+        <Sure label={trans.__('Restart')} question={trans.__('Restart? What it holds is lost.')} {...props} onSure={() => actions.change(cluster, { restart: true })} />
+      )}
+      {shown.can.use && <Sure label={trans.__('Stop')} question={trans.__('Stop? What it holds is lost.')} {...props} onSure={() => actions.stop(cluster)} />}
+      {shown.can.cancel && button(trans.__('Cancel'), () => actions.stop(cluster))}
+      {failed && button(trans.__('Dismiss'), () => actions.stop(cluster))}
+    </div>
+  );
+}
+
+interface SureProps {
+  readonly label: string;
+  readonly question: string;
+  readonly busy: boolean;
+  readonly trans: Translator;
+  readonly run: (task: () => Promise<unknown> | void) => Promise<boolean>;
+  readonly onSure: () => Promise<unknown>;
+}
+
+/** A button that asks before it does what cannot be undone. */
+function Sure({ label, question, busy, trans, run, onSure }: SureProps): JSX.Element {
+  const [asking, setAsking] = React.useState(false);
+  const first = React.useRef<HTMLButtonElement>(null);
+  const again = React.useRef<HTMLButtonElement>(null);
+  const wasAsking = React.useRef(false);
+  // The focus goes along, so that the keyboard does not fall out of the card.
+  React.useEffect(() => {
+    if (asking !== wasAsking.current) {
+      (asking ? again : first).current?.focus();
+      wasAsking.current = asking;
+    }
+  }, [asking]);
+  if (!asking) {
+    return (
+      <button type="button" ref={first} disabled={busy} onClick={() => setAsking(true)}>
+        {label}
+      </button>
+    );
+  }
+  return (
+    <span className="dodas-Sure" role="group" aria-label={question} onKeyDown={event => event.key === 'Escape' && setAsking(false)}>
+      <span>{question}</span>
+      <button
+        type="button"
+        ref={again}
+        className="dodas-is-strong"
+        onClick={() => {
+          setAsking(false);
+          void run(onSure);
+        }}
+      >
+        {label}
+      </button>
+      <button type="button" onClick={() => setAsking(false)}>
+        {trans.__('No')}
+      </button>
+    </span>
+  );
+}
+
+function sentence(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}

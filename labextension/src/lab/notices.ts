@@ -1,0 +1,46 @@
+/** Notifications of Lab about clusters, for whoever looks elsewhere. */
+
+import { Notification } from '@jupyterlab/apputils';
+
+import type { Clusters } from '../model/clusters';
+import { type News, news } from '../model/news';
+import { view } from '../model/view';
+import type { Translator } from '../model/words';
+
+const HOUR = 3600;
+
+/** Tells of what becomes ready, fails, or will be stopped, until it is disposed of. */
+export function notices(clusters: Clusters, trans: Translator, wanted: () => boolean): () => void {
+  let before = clusters.snapshot();
+  return clusters.subscribe(() => {
+    const after = clusters.snapshot();
+    // The first list is no news, but for what will be stopped.
+    const all = news(before.clusters, after.clusters);
+    before = after;
+    if (wanted()) {
+      all.forEach(one => tell(one, clusters, trans));
+    }
+  });
+}
+
+function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): void {
+  const { name, status } = cluster;
+  const keep = {
+    label: trans.__('Keep 1 h'),
+    callback: () => void clusters.change(name, { keep_until: Date.now() / 1000 + HOUR }).catch(failed)
+  };
+  switch (what) {
+    case 'ready':
+      Notification.success(trans.__('%1 is ready.', name), { autoClose: 5000 });
+      break;
+    case 'failed':
+      Notification.error(`${trans.__('%1 has failed.', name)} ${status.problem?.message ?? ''}`, { autoClose: false });
+      break;
+    case 'idle':
+      Notification.warning(`${name}: ${view(cluster, Date.now() / 1000, trans).note}`, { autoClose: false, actions: [keep] });
+  }
+}
+
+function failed(error: unknown): void {
+  Notification.error(error instanceof Error ? error.message : String(error));
+}

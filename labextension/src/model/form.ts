@@ -1,0 +1,92 @@
+/** A schema as a form draws it: fields that may be empty instead of choices between something and nothing. Pure. */
+
+import { bytes } from './quota';
+import type { Json, Options, Schema } from './records';
+import { size } from './words';
+
+/** Options that nearly everybody looks at; all others stand under More. */
+export const FIRST: readonly string[] = ['workers', 'adapt', 'cores', 'memory', 'gpus'];
+
+/**
+ * The schema for the form: what may be null may be left out instead, an amount of memory is a text, and names are words.
+ */
+export function formSchema(schema: Schema): Schema {
+  return simple(schema);
+}
+
+function simple(schema: Schema): Schema {
+  const { $defs, properties, additionalProperties, items, anyOf, ...rest } = schema;
+  const made = {
+    ...rest,
+    ...($defs && { $defs: each($defs) }),
+    ...(properties && { properties: each(properties) }),
+    ...(additionalProperties !== undefined && {
+      additionalProperties: typeof additionalProperties === 'object' ? simple(additionalProperties) : additionalProperties
+    }),
+    ...(items && { items: simple(items) }),
+    ...(rest.title && { title: words(rest.title) })
+  };
+  if (schema.format === 'memory') {
+    const { pattern: _, default: amount, ...memory } = made;
+    return { ...memory, type: 'string', ...(typeof amount === 'number' && { default: size(amount) }) };
+  }
+  if (!anyOf) {
+    return made;
+  }
+  const branches = anyOf.filter(branch => branch.type !== 'null');
+  if (branches.length === 1 && branches[0]) {
+    const { default: value, ...without } = made;
+    return { ...simple(branches[0]), ...without, ...(value !== undefined && value !== null && { default: value }) };
+  }
+  return { ...made, anyOf: branches.map(simple) };
+}
+
+function each(schemas: { readonly [name: string]: Schema }): { [name: string]: Schema } {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, simple(schema)]));
+}
+
+/** `Idle Timeout` as `Idle timeout`; `Gpus`, as pydantic writes it, as `GPUs`. */
+function words(title: string): string {
+  const lower = title.charAt(0) + title.slice(1).toLowerCase();
+  return lower.replace(/\bgpus\b/i, 'GPUs');
+}
+
+/** What of a form differs from the defaults of the kind: that is what is asked for, and what Python shows. */
+export function given(schema: Schema, values: Options): Options {
+  const properties = schema.properties ?? {};
+  const said = Object.entries(values).flatMap(([name, value]) => {
+    const usual = properties[name]?.default;
+    // A field that was emptied of its default asks for none, where the schema allows that.
+    const asked = value === undefined && usual !== null && usual !== undefined && nullable(properties[name]) ? null : value;
+    const trimmed = asked === undefined ? undefined : pruned(asked, usual);
+    return trimmed === undefined || same(trimmed, usual, properties[name]) ? [] : [[name, trimmed] as const];
+  });
+  return Object.fromEntries(said);
+}
+
+function nullable(schema: Schema | undefined): boolean {
+  return schema?.anyOf?.some(branch => branch.type === 'null') ?? false;
+}
+
+/** Without what is empty, and without what its default says already. */
+function pruned(value: Json, usual: Json | undefined): Json | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return value;
+  }
+  const defaults = (typeof usual === 'object' && usual !== null ? usual : {}) as Options;
+  const kept = Object.entries(value).filter(([name, item]) => item !== undefined && !same(item as Json, defaults[name]));
+  return kept.length ? Object.fromEntries(kept) : usual === undefined || usual === null ? undefined : {};
+}
+
+function same(value: Json, usual: Json | undefined, schema?: Schema): boolean {
+  if (schema?.format === 'memory') {
+    const [a, b] = [bytes(value), bytes(usual)];
+    // Defaults are shown rounded to what people read.
+    return a !== undefined && b !== undefined && (a === b || size(a) === size(b));
+  }
+  return JSON.stringify(value) === JSON.stringify(usual) || (isEmpty(value) && (isEmpty(usual) || typeof usual === 'object'));
+}
+
+function isEmpty(value: Json | undefined): boolean {
+  return value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0);
+}
