@@ -153,6 +153,8 @@ interface ButtonsProps extends ClusterCardProps {
 function Buttons(props: ButtonsProps): JSX.Element {
   const { cluster, actions, shown, trans, run } = props;
   const failed = cluster.status.phase === 'failed';
+  const [more, setMore] = React.useState(false);
+  const id = React.useId();
   const keep = (): Promise<unknown> => actions.change(cluster, { keep_until: Math.max(props.now, cluster.spec.keep_until ?? 0) + HOUR });
   const button = (label: string, task: () => Promise<unknown> | void, strong = false): JSX.Element => (
     <button type="button" key={label} className={strong ? 'dodas-is-strong' : undefined} disabled={props.busy} onClick={() => void run(task)}>
@@ -169,11 +171,23 @@ function Buttons(props: ButtonsProps): JSX.Element {
         actions.dashboard &&
         Object.keys(cluster.dashboards).map(name => button(sentence(name), () => actions.dashboard?.(cluster, name)))}
       {actions.logs && Object.keys(cluster.status.instances).length > 0 && button(trans.__('Logs'), () => actions.logs?.(cluster))}
-      {shown.can.use && !shown.ending && button(trans.__('Keep 1 h'), keep)}
       {shown.can.use && (
-        <Sure label={trans.__('Restart')} question={trans.__('Restart? What it holds is lost.')} {...props} onSure={() => actions.change(cluster, { restart: true })} />
+        <>
+          <Sure label={trans.__('Stop')} question={trans.__('Stop? What it holds is lost.')} {...props} onSure={() => actions.stop(cluster)} />
+          <button type="button" aria-label={trans.__('More')} aria-expanded={more} aria-controls={id} onClick={() => setMore(!more)}>
+            ⋯
+          </button>
+          <div id={id} className="dodas-Actions dodas-More" hidden={!more}>
+            {!shown.ending && button(trans.__('Keep 1 h'), keep)}
+            <Sure
+              label={trans.__('Restart')}
+              question={trans.__('Restart? What it holds is lost.')}
+              {...props}
+              onSure={() => actions.change(cluster, { restart: true })}
+            />
+          </div>
+        </>
       )}
-      {shown.can.use && <Sure label={trans.__('Stop')} question={trans.__('Stop? What it holds is lost.')} {...props} onSure={() => actions.stop(cluster)} />}
       {shown.can.cancel && button(trans.__('Cancel'), () => actions.stop(cluster))}
       {failed && button(trans.__('Dismiss'), () => actions.stop(cluster))}
     </div>

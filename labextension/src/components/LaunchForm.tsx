@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import { problemOf } from '../model/api';
-import { given } from '../model/form';
+import { given, shown } from '../model/form';
 import { launchCode } from '../model/python';
 import { shares, withDefaults } from '../model/quota';
 import type { Kind, Options, Problem, Quota } from '../model/records';
@@ -121,7 +121,6 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
               schema={schema}
               values={values}
               refused={atField}
-              disabled={busy}
               trans={trans}
               onValues={(next, isValid) => {
                 setValues(next);
@@ -168,14 +167,8 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
   );
 }
 
-/** The defaults, with what was asked for the last time, as the form shows them. */
-function beginning(kind: Kind, remembered: Options = {}): Options {
-  const properties = kind.options.properties ?? {};
-  const values = Object.entries(withDefaults(kind.options, remembered)).filter(
-    // An option that a newer version of the kind no longer has would only be refused.
-    ([name, value]) => name in properties && value !== null
-  );
-  return Object.fromEntries(
-    values.map(([name, value]) => [name, properties[name]?.format === 'memory' && typeof value === 'number' ? size(value) : value])
-  );
+/** The defaults, with what was asked for the last time; an option that a newer version of the kind no longer has would only be refused. */
+function beginning({ options: schema }: Kind, remembered: Options = {}): Options {
+  const known = Object.entries(remembered).filter(([name]) => Object.hasOwn(schema.properties ?? {}, name));
+  return shown(schema, withDefaults(schema, Object.fromEntries(known)));
 }

@@ -1,6 +1,7 @@
 /** The options of a kind as a form, drawn by RJSF from their JSON Schema. A chunk of its own, loaded with the first form. */
 
-import Form from '@rjsf/core';
+// Its index leads to what RJSF tests itself with, and that to ajv.
+import Form from '@rjsf/core/lib/components/Form.js';
 import {
   type ErrorSchema,
   type FieldTemplateProps,
@@ -11,7 +12,7 @@ import {
 } from '@rjsf/utils';
 import * as React from 'react';
 
-import { FIRST, formSchema } from '../model/form';
+import { choices, FIRST, formSchema } from '../model/form';
 import type { Options, Problem, Schema } from '../model/records';
 import type { Translator } from '../model/words';
 import { blamed, validator, type Values } from './validator';
@@ -21,7 +22,6 @@ export interface OptionsFormProps {
   readonly values: Options;
   /** What the server refused. */
   readonly refused: Problem | null;
-  readonly disabled: boolean;
   readonly trans: Translator;
   readonly onValues: (values: Options, valid: boolean) => void;
 }
@@ -31,25 +31,28 @@ interface Context {
 }
 
 export default function OptionsForm(props: OptionsFormProps): JSX.Element {
-  const { schema, values, refused, disabled, trans, onValues } = props;
+  const { schema, values, refused, trans, onValues } = props;
   const drawn = React.useMemo(() => formSchema(schema) as RJSFSchema, [schema]);
   const look = React.useMemo(() => validator(trans), [trans]);
   const context = React.useMemo<Context>(() => ({ trans }), [trans]);
   const extra = React.useMemo(() => blamed(refused), [refused]) as ErrorSchema<Values> | undefined;
+  // Two forms may stand side by side.
+  const id = React.useId();
   const adapts = typeof values['adapt'] === 'object' && values['adapt'] !== null;
   const ui = React.useMemo<UiSchema<Values, RJSFSchema, Context>>(
     () => ({
       'ui:order': [...FIRST, '*'],
       'ui:submitButtonOptions': { norender: true },
-      'ui:globalOptions': { enableOptionalDataFieldForType: ['object'], enableMarkdownInDescription: false },
+      ...choices(schema),
       workers: { 'ui:disabled': adapts }
     }),
-    [adapts]
+    [adapts, schema]
   );
   return (
     <Form<Values, RJSFSchema, Context>
       className="dodas-Options"
       tagName="div"
+      idPrefix={id}
       schema={drawn}
       uiSchema={ui}
       formData={values as Values}
@@ -59,7 +62,6 @@ export default function OptionsForm(props: OptionsFormProps): JSX.Element {
       liveValidate
       noHtml5Validate
       showErrorList={false}
-      disabled={disabled}
       // The values come with their defaults; what is then empty is meant to be.
       experimental_defaultFormStateBehavior={{ emptyObjectFields: 'skipDefaults' }}
       templates={TEMPLATES}
@@ -110,7 +112,7 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
     const more = properties.filter(({ name }) => !FIRST.includes(name));
     return (
       <>
-        {first.map(({ content }) => content)}
+        <div className="dodas-First">{first.map(({ content }) => content)}</div>
         <details>
           <summary>{trans.__('More')}</summary>
           {more.map(({ content }) => content)}
@@ -121,7 +123,13 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
   return (
     <fieldset>
       <legend>
-        {title} {optionalDataControl}
+        {optionalDataControl ? (
+          <label>
+            {optionalDataControl} {title}
+          </label>
+        ) : (
+          title
+        )}
       </legend>
       {description && <p className="dodas-Help">{schema.description}</p>}
       {properties.map(({ content }) => content)}
@@ -130,10 +138,9 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
   );
 }
 
-/** Whether an object that may be left out is there. */
-function Optional(props: OptionalDataControlsTemplateProps<Values, RJSFSchema, Context>): JSX.Element {
-  const { onAddClick, onRemoveClick, label, id } = props;
-  return <input type="checkbox" id={id} aria-label={label} checked={onRemoveClick !== undefined} onChange={() => (onRemoveClick ?? onAddClick)?.()} />;
+/** Whether an object that may be left out is there; its title is the label. */
+function Optional({ onAddClick, onRemoveClick }: OptionalDataControlsTemplateProps<Values, RJSFSchema, Context>): JSX.Element {
+  return <input type="checkbox" checked={onRemoveClick !== undefined} onChange={() => (onRemoveClick ?? onAddClick)?.()} />;
 }
 
 function Errors({ errors = [] }: { errors?: readonly (string | React.ReactElement)[] }): JSX.Element | null {

@@ -2,6 +2,7 @@
 
 import { bytes } from './quota';
 import type { Json, Options, Schema } from './records';
+import { resolved } from './schema';
 import { size } from './words';
 
 /** Options that nearly everybody looks at; all others stand under More. */
@@ -50,6 +51,45 @@ function words(title: string): string {
   const lower = title.charAt(0) + title.slice(1).toLowerCase();
   return lower.replace(/\bgpus\b/i, 'GPUs');
 }
+
+/** Options as the form shows them: without what is null, which is an empty field, and with memory in words. */
+export function shown(schema: Schema, options: Options): Options {
+  const { properties = {} } = schema;
+  const kept = Object.entries(options).flatMap(([name, value]) => {
+    if (value === null) {
+      return [];
+    }
+    const inWords = properties[name]?.format === 'memory' && typeof value === 'number';
+    return [[name, inWords ? size(value) : withoutNull(value)] as const];
+  });
+  return Object.fromEntries(kept);
+}
+
+function withoutNull(value: Json): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return value;
+  }
+  const kept = Object.entries(value as Options).filter(([, item]) => item !== null);
+  return Object.fromEntries(kept.map(([name, item]) => [name, withoutNull(item)]));
+}
+
+/** Where a form lets somebody choose whether there shall be an object at all, in the words of RJSF's `uiSchema`. */
+export function choices(schema: Schema, root: Schema = schema, depth = 0): { [name: string]: unknown } {
+  const { properties = {}, additionalProperties } = resolved(schema, root);
+  if (depth > DEEPEST) {
+    return {};
+  }
+  const marks = Object.entries(properties).map(([name, property]) => {
+    const branch = property.anyOf?.find(one => one.type !== 'null') ?? property;
+    const mark = nullable(property) ? { 'ui:enableOptionalDataFieldForType': ['object'] } : {};
+    return [name, { ...choices(branch, root, depth + 1), ...mark }] as const;
+  });
+  const others = typeof additionalProperties === 'object' ? { additionalProperties: choices(additionalProperties, root, depth + 1) } : {};
+  return { ...Object.fromEntries(marks), ...others };
+}
+
+/** A form that is deeper than this is nothing that one can fill in. */
+const DEEPEST = 8;
 
 /** What of a form differs from the defaults of the kind: that is what is asked for, and what Python shows. */
 export function given(schema: Schema, values: Options): Options {

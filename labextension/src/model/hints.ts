@@ -35,6 +35,8 @@ export function socketHints(open: () => Socket): Hints {
     let ended = false;
 
     const connect = (): void => {
+      clearTimeout(timer);
+      timer = undefined;
       socket = open();
       socket.onopen = () => {
         pause = FIRST;
@@ -56,11 +58,11 @@ export function socketHints(open: () => Socket): Hints {
       };
     };
 
-    // Whoever comes back to a laptop that slept, or to a network, does not wait out the pause.
+    // Whoever comes back to a network does not wait out the pause; and a socket that seems open may have missed something.
     const hurry = (): void => {
-      if (timer !== undefined) {
-        clearTimeout(timer);
-        timer = undefined;
+      if (timer === undefined) {
+        listener.connected();
+      } else {
         pause = FIRST;
         connect();
       }

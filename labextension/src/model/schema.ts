@@ -32,27 +32,30 @@ export function faults(schema: Schema, value: Json | undefined, root: Schema, tr
 
 type Path = readonly (string | number)[];
 
-function* found(given: Schema, value: Json | undefined, root: Schema, trans: Translator, path: Path): Generator<Fault> {
-  if (value === undefined) {
+/** Deeper than any value: a schema that refers to itself without end finds nothing wrong. */
+const DEEPEST = 64;
+
+function* found(given: Schema, value: Json | undefined, root: Schema, trans: Translator, path: Path, depth = 0): Generator<Fault> {
+  if (value === undefined || depth > DEEPEST) {
     return;
   }
   const schema = resolved(given, root);
   const fault = (keyword: string, message: string): Fault => ({ path, keyword, message });
+  if (schema.format === 'memory') {
+    yield* ofMemory(schema, value, trans, fault);
+    return;
+  }
   for (const part of schema.allOf ?? []) {
-    yield* found(part, value, root, trans, path);
+    yield* found(part, value, root, trans, path, depth + 1);
   }
   const branches = schema.anyOf ?? schema.oneOf;
   if (branches) {
-    const failed = branches.map(branch => [...found(branch, value, root, trans, path)]);
+    const failed = branches.map(branch => [...found(branch, value, root, trans, path, depth + 1)]);
     if (failed.every(all => all.length)) {
       // The branch that the value comes nearest to explains it: what is of its type, else the first.
       yield* failed.find(all => all.every(({ keyword }) => keyword !== 'type')) ?? failed[0] ?? [];
       return;
     }
-  }
-  if (schema.format === 'memory') {
-    yield* ofMemory(schema, value, trans, fault);
-    return;
   }
   const types = schema.type === undefined ? [] : [schema.type].flat();
   if (types.length && !types.some(type => isOfType(value, type))) {
