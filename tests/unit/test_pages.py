@@ -1,5 +1,6 @@
 """What the pages promise to list is listed: settings, errors, options, verbs, exit codes, dependencies, modules."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -103,9 +104,24 @@ def test_every_dependency_has_a_line_and_every_line_a_dependency() -> None:
         assert not [row for row in table if re.search(r"(?<!L)GPL", row[3])]
 
 
+def test_every_package_of_the_screens_has_a_line() -> None:
+    wanted = json.loads((ROOT / "labextension" / "package.json").read_text("utf-8"))
+    table = rows("dependencies.md", under="The screens")
+    assert {name for row in table for name in row[0].split(", ")} == {*wanted["dependencies"], *wanted["devDependencies"]}
+    assert all(all(row) for row in table)
+
+
 def test_every_module_is_in_the_table_of_the_architecture() -> None:
     named = {name for row in rows("architecture.md", under="Where a behaviour lives") for name in names(row[1])}
     package = ROOT / "jupyter_dodas"
+    screens = {name for name in named if name.startswith("labextension/")}
+    sources = {path for path in (ROOT / "labextension" / "src").rglob("*.ts*") if ".test." not in path.name}
+    assert sources
+    for name in screens:
+        assert (ROOT / name).is_dir() or any((ROOT / f"{name}{end}").exists() for end in (".ts", ".tsx")), name
+    for source in sources:
+        assert any(source.is_relative_to(ROOT / name) or source.with_suffix("") == ROOT / name for name in screens), source
+    named -= screens
     for name in named - {"services/<kind>"}:
         assert (package / name).is_dir() or (package / f"{name}.py").exists(), f"there is no {name}"
     found = {path.relative_to(package).with_suffix("") for path in package.rglob("*.py")}

@@ -25,12 +25,12 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
 
   return (
     <section className="dodas-List" aria-label={trans.__('Clusters')}>
-      <header className="dodas-Row dodas-Head">
+      <div className="dodas-Row dodas-Head">
         <h2>{trans.__('Clusters')}</h2>
         <button type="button" className="dodas-is-strong" onClick={onNew} disabled={kinds.length === 0}>
           {trans.__('+ New')}
         </button>
-      </header>
+      </div>
       {snapshot.quota && <QuotaBar quota={snapshot.quota} trans={trans} />}
       <Connection {...props} />
       {state === 'loading' && <Loading trans={trans} />}

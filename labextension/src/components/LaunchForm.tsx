@@ -52,7 +52,7 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
 
   const options = React.useMemo(() => given(schema, values), [schema, values]);
   const code = launchCode(kind.kind, name, options, kind.snippet);
-  const asked = shares(withDefaults(schema, values)).least;
+  const { least, most } = shares(withDefaults(schema, values));
   const named = name === '' || new RegExp(`^${NAME}$`).test(name);
   const atField = refused?.option && refused.option !== 'name' ? refused : null;
 
@@ -84,7 +84,7 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
         }
       }}
     >
-      <header className="dodas-Row dodas-Head">
+      <div className="dodas-Row dodas-Head">
         <h2>{trans.__('New %1 cluster', kind.title)}</h2>
         {kinds.length > 1 && (
           <select aria-label={trans.__('Kind')} value={kind.kind} onChange={event => props.onKind(event.target.value)}>
@@ -95,7 +95,7 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
             ))}
           </select>
         )}
-      </header>
+      </div>
       <p className="dodas-Help">{kind.summary}</p>
       <div className="dodas-Columns">
         <div>
@@ -143,10 +143,12 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
           {quota && (
             <>
               <h3>{trans.__('What this takes')}</h3>
-              <QuotaBar quota={quota} asked={asked} trans={trans} />
+              <QuotaBar quota={quota} asked={least} trans={trans} />
             </>
           )}
-          <p className="dodas-Help">{trans.__('%1 cores and %2 for its workers.', asked.cores, size(asked.memory))}</p>
+          <p className="dodas-Help">
+            {trans.__('%1 and %2 for its workers.', between(least.cores, most.cores, n => trans._n('%1 core', '%1 cores', n), trans), between(least.memory, most.memory, size, trans))}
+          </p>
           <div className="dodas-Actions">
             <button type="submit" className="dodas-is-strong" disabled={busy || !valid || !named}>
               {trans.__('Launch')}
@@ -165,6 +167,11 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
       </div>
     </form>
   );
+}
+
+/** `4 cores`, or `0 to 4 cores` of what follows the work. */
+function between(least: number, most: number, words: (n: number) => string, trans: Translator): string {
+  return least === most ? words(least) : trans.__('%1 to %2', least === 0 ? '0' : words(least), words(most));
 }
 
 /** The defaults, with what was asked for the last time; an option that a newer version of the kind no longer has would only be refused. */

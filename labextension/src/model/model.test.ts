@@ -95,9 +95,15 @@ describe('Python', () => {
     expect(code).toContain('dodas.dask(\n    name="a-rather-long-name",\n    workers=4,\n    memory="4 GiB",\n    idle_timeout=None,\n)');
   });
 
+  it('writes bounds as a pair', () => {
+    const adapt = { minimum: 0, maximum: 9 };
+    expect(launchCode('dask', '', { adapt }, '')).toContain('dodas.dask(adapt=[0, 9])');
+    expect(launchCode('dask', '', { groups: { gpu: { adapt } } }, '')).toContain('groups={"gpu": {"adapt": [0, 9]}}');
+  });
+
   it('takes kinds and options that are no names', () => {
     const code = launchCode('my-kind', '', { 'spark.ui': 1, class: true }, '');
-    expect(code).toContain('dodas.launch("my-kind", **{"spark.ui": 1, "class": True})');
+    expect(code).toContain('dodas.launch(\n    "my-kind",\n    **{"spark.ui": 1, "class": True},\n)');
   });
 
   it.each<[Json, string]>([

@@ -2,6 +2,9 @@
 
 import type { Json, Options } from './records';
 
+/** Of a line, so that it can be read in a narrow column. */
+const WIDTH = 52;
+
 const IMPORT = 'import jupyter_dodas as dodas';
 
 /** What launches a cluster: only what differs from the defaults. */
@@ -10,13 +13,13 @@ export function launchCode(kind: string, name: string, options: Options, snippet
   const odd = Object.fromEntries(Object.entries(options).filter(([option]) => !isName(option)));
   const args = [
     ...(name ? [`name=${literal(name)}`] : []),
-    ...given.map(([option, value]) => `${option}=${literal(value, 1)}`),
+    ...given.map(([option, value]) => `${option}=${named(option, value, 1)}`),
     ...(Object.keys(odd).length ? [`**${literal(odd, 1)}`] : [])
   ];
   const call = isName(kind) ? [`dodas.${kind}(`] : ['dodas.launch(', literal(kind)];
   const all = [...call.slice(1), ...args];
   const line = `${call[0]}${all.join(', ')})`;
-  const made = line.length <= 60 && !line.includes('\n') ? line : `${call[0]}\n${all.map(arg => `    ${arg},\n`).join('')})`;
+  const made = line.length <= WIDTH && !line.includes('\n') ? line : `${call[0]}\n${all.map(arg => `    ${arg},\n`).join('')})`;
   return [IMPORT, '', `cluster = ${made}`, ...(snippet ? [snippet] : []), ''].join('\n');
 }
 
@@ -36,6 +39,14 @@ function isName(word: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(word) && !KEYWORDS.has(word);
 }
 
+/** The value of an option; bounds as the pair that people write. */
+function named(option: string, value: Json, depth: number): string {
+  if (option === 'adapt' && typeof value === 'object' && value !== null && 'minimum' in value && 'maximum' in value) {
+    return literal([value.minimum, value.maximum], depth);
+  }
+  return literal(value, depth);
+}
+
 /** A value as Python writes it. */
 export function literal(value: Json, depth = 0): string {
   if (value === null) {
@@ -51,10 +62,10 @@ export function literal(value: Json, depth = 0): string {
   }
   const [open, close, parts] = Array.isArray(value)
     ? ['[', ']', value.map(item => literal(item as Json, depth + 1))]
-    : ['{', '}', Object.entries(value).map(([key, item]) => `${quoted(key)}: ${literal(item as Json, depth + 1)}`)];
+    : ['{', '}', Object.entries(value).map(([key, item]) => `${quoted(key)}: ${named(key, item as Json, depth + 1)}`)];
   const line = `${open}${parts.join(', ')}${close}`;
   const indent = '    '.repeat(depth + 1);
-  return line.length <= 60 ? line : `${open}\n${parts.map(part => `${indent}${part},\n`).join('')}${'    '.repeat(depth)}${close}`;
+  return line.length <= WIDTH ? line : `${open}\n${parts.map(part => `${indent}${part},\n`).join('')}${'    '.repeat(depth)}${close}`;
 }
 
 /** In quotes, with everything escaped that is not seen as what it is: control characters, and those that turn the line around. */
