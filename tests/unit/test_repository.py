@@ -21,7 +21,8 @@ def requirements() -> list[Requirement]:
     """Everything that the package, its extras, its build and the scripts ask for by name."""
     extras = PROJECT["project"]["optional-dependencies"].values()
     named = [*PROJECT["project"]["dependencies"], *(one for extra in extras for one in extra)]
-    wanted = [Requirement(one) for one in [*named, *PROJECT["build-system"]["requires"], "uv"]]
+    hook = PROJECT["tool"]["hatch"]["build"]["hooks"]["jupyter-builder"]
+    wanted = [Requirement(one) for one in [*named, *PROJECT["build-system"]["requires"], *hook["dependencies"], "uv"]]
     return [one for one in wanted if one.name != PROJECT["project"]["name"]]
 
 
