@@ -18,6 +18,9 @@ __all__ = ["browser", "open_lab", "server"]
 BUILT: Final = ROOT / "jupyter_dodas" / "labextension"
 LIMITS: Final = '[limits]\ncores = 16\nmemory = "32 GiB"\nworkers = 12\n'
 
+WITHIN: Final = 120_000
+"""Milliseconds: on a busy machine Lab takes its time."""
+
 # Nothing asks about news.
 SETTINGS: Final = {"notification": {"fetchNews": "false", "checkForUpdates": False}}
 
@@ -53,8 +56,9 @@ def open_lab(browser: Browser, server: JupyterServer, tmp_path: Path) -> Iterato
             (folder / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
         contexts.append(window(browser))
         page = contexts[-1].new_page()
-        page.goto(f"{server.url}/lab/workspaces/auto-a?token={server.token}&reset")
-        page.get_by_role("tab", name="Clusters").click(timeout=90_000)
+        page.set_default_timeout(WITHIN)
+        page.goto(f"{server.url}/lab/workspaces/tests-{len(contexts)}?token={server.token}")
+        page.get_by_role("tab", name="Clusters").click()
         return page
 
     yield opened

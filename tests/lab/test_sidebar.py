@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(600)
 
 Opener = Callable[..., Page]
 
-SOON: Final = 60_000
+SOON: Final = 120_000
 """Milliseconds."""
 
 AXE: Final = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"

@@ -168,6 +168,19 @@ describe('the list', () => {
     expect(clusters.snapshot()).toMatchObject({ state: 'live', problem: null });
   });
 
+  it('reads again what was asked for while a reply failed', async () => {
+    const { server, clusters, listener } = set('a');
+    let open = (): void => {};
+    server.gate = new Promise(resolve => (open = resolve));
+    server.refuses = () => new TypeError('Failed to fetch');
+    listener.connected();
+    server.refuses = null;
+    listener.connected();
+    open();
+    await listed(clusters, found => found.join() === 'a');
+    expect(clusters.snapshot().state).toBe('live');
+  });
+
   it('lists what cannot be read by itself', async () => {
     const { server, clusters, listener } = set('a');
     listener.connected();

@@ -110,21 +110,23 @@ export class Clusters {
       return;
     }
     this.reading = true;
-    try {
-      while (this.everything || this.named.size) {
-        const names = [...this.named];
-        const all = this.everything || names.length > MOST_APART;
-        this.everything = false;
-        this.named.clear();
+    let asked = true;
+    while (asked) {
+      const names = [...this.named];
+      const all = this.everything || names.length > MOST_APART;
+      this.everything = false;
+      this.named.clear();
+      try {
         await (all ? this.readAll() : this.readSome(names).catch(error => this.readAllAfter(error)));
+        asked = this.everything || this.named.size > 0;
+      } catch (error) {
+        // Whoever asked meanwhile may know that it is better now; if nobody did, the next connection or hint reads all of it.
+        asked = this.everything || this.named.size > 0;
+        this.everything = true;
+        this.set({ state: error instanceof Unreachable ? 'offline' : 'error', problem: problemOf(error) });
       }
-    } catch (error) {
-      // What was to be read is not known, so the next connection or hint reads it all.
-      this.everything = true;
-      this.set({ state: error instanceof Unreachable ? 'offline' : 'error', problem: problemOf(error) });
-    } finally {
-      this.reading = false;
     }
+    this.reading = false;
   }
 
   private async readAll(): Promise<void> {
