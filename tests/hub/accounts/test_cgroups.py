@@ -3,29 +3,14 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from jupyter_dodas.hub.accounts.cgroups import Bounds, Fence
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser
-from tests.machine import Machine
-from tests.roothub import AS_ROOT, MEMORY, RootHub, fence, signed_in, stop, where
+from tests.roothub import AS_ROOT, MEMORY, RootHub, fence, stop, where
 
 pytestmark = AS_ROOT
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RootHub]:
-    with Machine() as machine, RootHub(machine) as made:
-        yield made
-
-
-@pytest.fixture
-def alice(hub: RootHub) -> Iterator[Browser]:
-    yield from signed_in(hub, "alice")
 
 
 def inside(group: Path) -> set[int]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,26 +17,9 @@ from jupyter_dodas.hub.accounts.machine import Account
 from jupyter_dodas.hub.grounds.accounts import _give
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser
-from tests.machine import Machine
-from tests.roothub import AS_ROOT, RootHub, children_of, cmdline, fence, is_of, press_start, run, signed_in, status
+from tests.roothub import AS_ROOT, RootHub, children_of, cmdline, fence, is_of, press_start, run, status
 
 pytestmark = AS_ROOT
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RootHub]:
-    with Machine() as machine, RootHub(machine) as made:
-        yield made
-
-
-@pytest.fixture
-def alice(hub: RootHub) -> Iterator[Browser]:
-    yield from signed_in(hub, "alice")
-
-
-@pytest.fixture
-def bob(hub: RootHub) -> Iterator[Browser]:
-    yield from signed_in(hub, "bob")
 
 
 # -- whose everything is ----------------------------------------------------------------------------------------------------

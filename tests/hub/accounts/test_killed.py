@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,21 +10,9 @@ import pytest
 
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser
-from tests.machine import Machine
-from tests.roothub import AS_ROOT, RootHub, is_of, parent, press_start, ready, signed_in, stop
+from tests.roothub import AS_ROOT, RootHub, is_of, parent, press_start, ready, stop
 
 pytestmark = AS_ROOT
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RootHub]:
-    with Machine() as machine, RootHub(machine) as made:
-        yield made
-
-
-@pytest.fixture
-def alice(hub: RootHub) -> Iterator[Browser]:
-    yield from signed_in(hub, "alice")
 
 
 # -- agents that do not do what they should ---------------------------------------------------------------------------------------
