@@ -98,6 +98,7 @@ class KindView(Body):
     summary: str = Field(description="One sentence.")
     worker: str = Field(description="What its community calls a worker.")
     snippet: str = Field(description="Python that makes of `cluster` what its community works with.")
+    example: str = Field(description="Python that shows it at work, after that; empty if there is none.")
     options: Mapping[str, JsonValue] = Field(description="JSON Schema of its options.")
 
     @classmethod
@@ -112,6 +113,7 @@ class KindView(Body):
             summary=service.summary,
             worker=service.worker,
             snippet=service.snippet,
+            example=service.example,
             options=schema,
         )
 

@@ -19,6 +19,8 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+import jupyter_dodas as dodas
+from jupyter_dodas import registry
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.place import ROOT, Place
 
@@ -122,6 +124,18 @@ def test_a_launch_changes_below_its_own_cell(kernel: Kernel) -> None:
     (again,) = kernel.run("cluster.restart()").displays.values()
     assert again[-1]["text/plain"].startswith("● higgs is ready after")
     assert kernel.run("cluster.stop()\ncluster").result["text/plain"] == "□ higgs has stopped"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in dodas.kinds() if registry.service(kind).example])
+def test_the_example_of_a_kind_finds_pi(kernel: Kernel, kind: str) -> None:
+    cell = kernel.run(f'cluster = dodas.launch("{kind}", name="circle", workers=2)', within=120)
+    assert not cell.error, cell.error
+    service = registry.service(kind)
+    # As the screens insert it.
+    made = kernel.run(f'cluster = dodas.connect("circle")\n{service.snippet}\n\n{service.example}', within=200)
+    assert not made.error, made.error
+    assert "3.14" in made.result.get("text/plain", "") + made.text
+    kernel.run("cluster.stop()")
 
 
 def test_interrupting_a_launch_removes_what_was_half_made(kernel: Kernel) -> None:

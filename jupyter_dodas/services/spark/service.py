@@ -23,6 +23,11 @@ _DAEMON: Final = "jupyter_dodas.services.spark.daemon"
 _NOTICE: Final = 25.0
 """Seconds, so that with its grace a worker has the half minute that nodes are emptied with by default."""
 
+_EXAMPLE: Final = """\
+# Pi from random points: twice the executors, half the time.
+points = spark.range(0, 200_000_000, numPartitions=40).selectExpr("rand() AS x", "rand() AS y")
+points.selectExpr("4 * avg(IF(x * x + y * y < 1, 1, 0)) AS pi").show()"""
+
 
 class SparkService(Service):
     """See `Service`."""
@@ -31,6 +36,7 @@ class SparkService(Service):
     title: ClassVar[str] = "Spark"
     summary: ClassVar[str] = "SQL, data frames and RDDs over large data."
     snippet: ClassVar[str] = "spark = cluster.session()"
+    example: ClassVar[str] = _EXAMPLE
     worker: ClassVar[str] = "executor"
     preload: ClassVar[tuple[str, ...]] = (_DAEMON,)
     packages: ClassVar[tuple[str, ...]] = ("pyspark", "pandas", "pyarrow", "numpy")

@@ -17,6 +17,8 @@ export interface ClusterActions {
   /** Python that works with it, and what writes that into a notebook. */
   code?(cluster: Cluster): string;
   insert?(cluster: Cluster): Promise<unknown> | void;
+  /** Writes Python that shows it at work into a notebook. */
+  example?(cluster: Cluster, kind: Kind): Promise<unknown> | void;
   dashboard?(cluster: Cluster, name: string): void;
   logs?(cluster: Cluster): void;
   copyReport?(cluster: Cluster): Promise<unknown> | void;
@@ -151,7 +153,7 @@ interface ButtonsProps extends ClusterCardProps {
 
 /** What can be done now, the remedy first. Restart and stop lose work, so they ask once more, in place. */
 function Buttons(props: ButtonsProps): JSX.Element {
-  const { cluster, actions, shown, trans, run } = props;
+  const { cluster, kind, actions, shown, trans, run } = props;
   const failed = cluster.status.phase === 'failed';
   const [more, setMore] = React.useState(false);
   const id = React.useId();
@@ -178,6 +180,7 @@ function Buttons(props: ButtonsProps): JSX.Element {
             ⋯
           </button>
           <div id={id} className="dodas-Actions dodas-More" hidden={!more}>
+            {kind?.example && actions.example && button(trans.__('Insert example'), () => actions.example?.(cluster, kind))}
             {!shown.ending && button(trans.__('Keep 1 h'), keep)}
             <Sure
               label={trans.__('Restart')}

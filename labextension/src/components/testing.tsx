@@ -49,6 +49,7 @@ export const DASK: Kind = {
   summary: 'Python functions on many workers.',
   worker: 'worker',
   snippet: 'client = cluster.client()',
+  example: 'client.submit(sum, [1, 2]).result()',
   options: {
     type: 'object',
     additionalProperties: false,

@@ -5,7 +5,7 @@ import * as React from 'react';
 
 import type { ClusterActions } from '../components/ClusterCard';
 import { ClusterList } from '../components/ClusterList';
-import { connectCode } from '../model/python';
+import { connectCode, exampleCode } from '../model/python';
 import { report } from '../model/view';
 import { icon } from './icon';
 import type { IDodas } from './tokens';
@@ -42,6 +42,7 @@ function actions(dodas: IDodas): ClusterActions {
     stop: ({ name }) => clusters.stop(name),
     code,
     insert: cluster => dodas.insert(code(cluster)),
+    example: ({ name }, kind) => dodas.insert(exampleCode(name, kind)),
     dashboard: ({ name }, dashboard) => dodas.dashboard(name, dashboard),
     logs: ({ name }) => dodas.logs(name),
     copyReport: cluster => dodas.copy(report(cluster, Date.now() / 1000))

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cluster, DASK, QUOTA } from '../components/testing';
 import { formSchema, given } from './form';
 import { news } from './news';
-import { connectCode, launchCode, literal } from './python';
+import { connectCode, exampleCode, launchCode, literal } from './python';
 import { bytes, rows, shares, told, withDefaults } from './quota';
 import type { Json, Options, Schema } from './records';
 import { faults } from './schema';
@@ -117,6 +117,9 @@ describe('Python', () => {
   it('connects without an address', () => {
     expect(connectCode('higgs', 'spark = cluster.session()')).toBe(
       'import jupyter_dodas as dodas\n\ncluster = dodas.connect("higgs")\nspark = cluster.session()\n'
+    );
+    expect(exampleCode('higgs', { snippet: 'client = cluster.client()', example: 'client.submit(sum, [1])' })).toBe(
+      `${connectCode('higgs', 'client = cluster.client()')}\nclient.submit(sum, [1])\n`
     );
   });
 });

@@ -28,6 +28,11 @@ export function connectCode(name: string, snippet: string): string {
   return [IMPORT, '', `cluster = dodas.connect(${literal(name)})`, ...(snippet ? [snippet] : []), ''].join('\n');
 }
 
+/** The same, and something for it to do. */
+export function exampleCode(name: string, { snippet, example }: { readonly snippet: string; readonly example: string }): string {
+  return `${connectCode(name, snippet)}\n${example}\n`;
+}
+
 const KEYWORDS = new Set(
   (
     'False None True and as assert async await break class continue def del elif else except finally for from global if import ' +

@@ -71,6 +71,8 @@ export interface Kind {
   readonly worker: string;
   /** Python that makes something of `cluster` to work with. */
   readonly snippet: string;
+  /** Python that shows it at work, after that; empty if there is none. */
+  readonly example: string;
   readonly options: Schema;
 }
 
