@@ -184,7 +184,7 @@ class Service(ABC):
     snippet: ClassVar[str] = "client = cluster.client()"
     """Python that makes of `cluster` what its community works with; screens insert it."""
     example: ClassVar[str] = ""
-    """Python that a newcomer runs after it, to see the workers work for some seconds; nothing that a cell of hers would lose by it."""
+    """Python that a newcomer runs after it, to see the workers at work for some seconds."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules that its ``python -m`` commands run or import, for runners that fork instances from a prepared process."""
     packages: ClassVar[tuple[str, ...]] = ()

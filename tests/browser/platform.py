@@ -4,10 +4,10 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Page, expect
 
@@ -25,10 +25,10 @@ SETTINGS: Final = {
 
 
 @contextmanager
-def platform(place: Place, folder: Path) -> Iterator[str]:
-    """Start it with this folder; yields its address."""
+def platform(place: Place, folder: Path, settings: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[str]:
+    """Start it with this folder, and these settings of alice's Lab; yields its address."""
     home = place.state / "hub" / "users" / "alice" / "home"
-    for name, values in SETTINGS.items():
+    for name, values in {**SETTINGS, **(settings or {})}.items():
         file = home / ".jupyter" / "lab" / "user-settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))

@@ -1,7 +1,7 @@
 """Windows of a browser, and the pictures of them that the documentation shows."""
 
 import os
-from typing import Final
+from typing import Final, Literal
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -12,9 +12,9 @@ __all__ = ["picture", "window"]
 PICTURES: Final = ROOT / "docs" / "images"
 
 
-def window(browser: Browser) -> BrowserContext:
+def window(browser: Browser, scheme: Literal["light", "dark"] = "light") -> BrowserContext:
     """Open a window that knows nobody: no cookie is in it."""
-    return browser.new_context(viewport={"width": 1440, "height": 860}, device_scale_factor=1.5)
+    return browser.new_context(viewport={"width": 1440, "height": 860}, device_scale_factor=1.5, color_scheme=scheme)
 
 
 def picture(page: Page, name: str) -> None:
@@ -22,4 +22,6 @@ def picture(page: Page, name: str) -> None:
     shown = page.screenshot(animations="disabled")
     assert len(shown) > 30_000, "there is next to nothing on the screen"
     if os.environ.get("UPDATE_PICTURES"):
-        (PICTURES / f"{name}.png").write_bytes(shown)
+        file = PICTURES / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(shown)

@@ -27,16 +27,15 @@ _WORKER: Final = "jupyter_dodas.services.dask.worker"
 _NOTICE: Final = 25.0
 """Seconds, so that with its grace a worker has the half minute that nodes are emptied with by default."""
 _EXAMPLE: Final = """\
-import random
-
+from random import Random
 
 def hits(seed, points=1_000_000):
-    draw = random.Random(seed).random
-    return sum(draw() ** 2 + draw() ** 2 < 1 for _ in range(points))
-
+    draw = Random(seed).random
+    return sum(draw()**2 + draw()**2 < 1 for _ in range(points))
 
 # Pi from random points: twice the workers, half the time.
-4 * sum(client.gather(client.map(hits, range(100), pure=False))) / 100_000_000"""
+counts = client.map(hits, range(100), pure=False)
+4 * sum(client.gather(counts)) / 100_000_000"""
 
 _LEAST_MEMORY: Final = 128 * 2**20  # bytes; an idle worker takes half of it
 

@@ -25,8 +25,9 @@ _NOTICE: Final = 25.0
 
 _EXAMPLE: Final = """\
 # Pi from random points: twice the executors, half the time.
-points = spark.range(0, 200_000_000, numPartitions=40).selectExpr("rand() AS x", "rand() AS y")
-points.selectExpr("4 * avg(IF(x * x + y * y < 1, 1, 0)) AS pi").show()"""
+points = spark.range(0, 200_000_000, numPartitions=40)
+points = points.selectExpr("rand() AS x", "rand() AS y")
+points.selectExpr("4 * avg(IF(x*x + y*y < 1, 1, 0)) AS pi").show()"""
 
 
 class SparkService(Service):

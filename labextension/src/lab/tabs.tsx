@@ -100,6 +100,7 @@ function gone(trans: Translator, name: string): JSX.Element {
 function docked(content: ReactWidget | IFrame, id: string, label: string): MainAreaWidget {
   const tab = new MainAreaWidget({ content });
   tab.addClass('dodas-Tab');
+  tab.toolbar.hide();
   tab.id = `jupyter-dodas-${id}`;
   tab.title.label = label;
   tab.title.icon = icon;

@@ -9,6 +9,11 @@ import { icon } from '../icon';
 import { choices, dashboardTab, launchTab, logsTab } from '../tabs';
 import { IDodas } from '../tokens';
 
+const PLACES: { readonly [command: string]: Parameters<JupyterFrontEnd.IShell['add']>[2] } = {
+  [CommandIDs.dashboard]: { mode: 'split-right' },
+  [CommandIDs.logs]: { mode: 'split-bottom' }
+};
+
 export const tabs: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-dodas:tabs',
   description: 'Forms, dashboards and logs in the main area.',
@@ -43,7 +48,9 @@ export const tabs: JupyterFrontEndPlugin<void> = {
           const tab = open ?? (await make(...values));
           if (open === undefined) {
             args.set(tab, Object.fromEntries(keys.map((key, at) => [key, values[at] ?? ''])));
-            app.shell.add(tab, 'main', id === CommandIDs.logs ? { mode: 'split-bottom' } : undefined);
+            // The first of a kind beside what is worked on, which stays in view; the next ones behind that.
+            const other = tracker.currentWidget;
+            app.shell.add(tab, 'main', other ? { ref: other.id, mode: 'tab-after' } : PLACES[id]);
             await tracker.add(tab);
           }
           app.shell.activateById(tab.id);
