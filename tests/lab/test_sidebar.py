@@ -123,13 +123,18 @@ def test_dask_with_its_dashboard_its_logs_and_its_code(open_lab: Opener, server:
     server.launch("z-boson", "dask")
     expect_phase(page, "z-boson", "Ready")
     card(page, "z-boson").get_by_role("button", name="Dashboard").click()
-    expect(page.frame_locator(".dodas-Tab iframe").get_by_role("link", name="Workers")).to_be_visible(timeout=SOON)
+    expect(page.frame_locator(".dodas-Tab iframe").locator("canvas").first).to_be_visible(timeout=SOON)
     card(page, "z-boson").get_by_role("button", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("worker-1", timeout=SOON)
 
     card(page, "z-boson").focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".jp-Notebook .jp-Cell").first).to_contain_text('dodas.connect("z-boson")')
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    expect(cells.first).to_contain_text('dodas.connect("z-boson")')
+    page.get_by_role("feed", name="Cells").get_by_role("button", name=re.compile("^Insert a cell below")).click()
+    expect(cells).to_have_count(2)
+    card(page, "z-boson").get_by_role("heading").drag_to(cells.last.locator(".cm-content"))
+    expect(cells.last).to_contain_text('dodas.connect("z-boson")')
     stop(page, "z-boson")
 
 
