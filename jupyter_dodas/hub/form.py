@@ -1,5 +1,9 @@
-"""The form on the page where a notebook is started, drawn from JSON Schemas. It works without scripts."""
+"""The form on the page where a notebook is started, drawn from JSON Schemas. It works without scripts.
 
+With a script, `labextension/src/hub` draws it anew from what stands beside it as JSON; what is sent are the same fields.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final
@@ -8,14 +12,19 @@ from jupyter_dodas.display.words import count, lasting
 from jupyter_dodas.errors import InvalidOption
 from jupyter_dodas.hub.profiles import Profiles
 
-__all__ = ["draw", "read"]
+__all__ = ["draw", "kept", "read"]
 
 _PROFILE: Final = "profile"
 _LABELS: Final = {"cores": "Cores", "memory": "Memory", "image": "Image"}
 
 
 def draw(
-    profiles: Profiles, chosen: Mapping[str, Any], *, last: str = "", usually: Callable[[str], float | None] = lambda _: None
+    profiles: Profiles,
+    chosen: Mapping[str, Any],
+    *,
+    last: str = "",
+    usually: Callable[[str], float | None] = lambda _: None,
+    refused: InvalidOption | None = None,
 ) -> str:
     """Return the fields of the form: a choice of profiles, and in each what can be chosen within it.
 
@@ -27,11 +36,33 @@ def draw(
         The profile that was chosen the last time.
     usually
         The seconds that a start of a profile took before.
+    refused
+        Why what was sent a moment ago was not taken.
     """
     cards = "\n".join(
         _card(profiles, name, schema, chosen, name == last, usually(name)) for name, schema in profiles.schemas().items()
     )
-    return f'<fieldset class="choices"><legend>Which notebook</legend>\n{cards}\n</fieldset>'
+    offer = {
+        "profiles": [
+            {
+                "name": name,
+                "title": profiles.all[name].title,
+                "description": profiles.all[name].description,
+                "usually": usually(name),
+                "last": name == last,
+                "schema": schema,
+            }
+            for name, schema in profiles.schemas().items()
+        ],
+        "chosen": dict(chosen),
+        "refused": refused and {part: getattr(refused, part) for part in _REFUSAL},
+    }
+    return (
+        f'<fieldset class="choices" data-form="{escape(json.dumps(offer))}"><legend>Which notebook</legend>\n{cards}\n</fieldset>'
+    )
+
+
+_REFUSAL: Final = ("code", "message", "cause", "remedy", "option")
 
 
 def _card(
@@ -92,7 +123,7 @@ def read(profiles: Profiles, sent: Mapping[str, list[str]]) -> Mapping[str, Any]
     InvalidOption
         If it is not offered.
     """
-    name = next(iter(sent.get(_PROFILE, ())), next(iter(profiles.all)))
+    name = _profile(profiles, sent)
     prefix = f"{name}."
     asked: dict[str, Any] = {field.removeprefix(prefix): values[-1] for field, values in sent.items() if field.startswith(prefix)}
     if "cores" in asked:
@@ -100,6 +131,23 @@ def read(profiles: Profiles, sent: Mapping[str, list[str]]) -> Mapping[str, Any]
             asked["cores"] = int(asked["cores"])
         except ValueError:
             raise InvalidOption(
-                "cores will not do: a whole number is needed", cause="", remedy="Choose one of those offered."
+                "cores will not do: a whole number is needed", option="cores", cause="", remedy="Choose one of those offered."
             ) from None
     return profiles.chosen({_PROFILE: name, **asked})
+
+
+def kept(profiles: Profiles, sent: Mapping[str, list[str]]) -> Mapping[str, Any]:
+    """Return the choice that a form holds as far as it is offered, for a form that is to be filled in again."""
+    name = _profile(profiles, sent)
+    offered = profiles.all[name].offered() if name in profiles.all else {}
+    fitting = {
+        option: value
+        for option, values in offered.items()
+        for value in values
+        if str(value) in sent.get(f"{name}.{option}", ())[-1:]
+    }
+    return profiles.kept({_PROFILE: name, **fitting})
+
+
+def _profile(profiles: Profiles, sent: Mapping[str, list[str]]) -> str:
+    return next(iter(sent.get(_PROFILE, ())), next(iter(profiles.all)))

@@ -27,6 +27,7 @@ _SOON: Final = 5.0
 def tell(app: Any) -> None:
     """Let the templates of a hub know what they say to everybody. What ``JupyterHub.template_vars`` says already holds."""
     facts = app.template_vars
+    facts.setdefault("form_script", (_HERE / "static" / "form.js").is_file())
     facts.setdefault("provider_host", urlsplit(getattr(app.authenticator, "issuer", "")).hostname)
     if issubclass(app.spawner_class, DodasSpawner):
         spawner = app.spawner_class(config=app.config)
@@ -51,7 +52,7 @@ def routes() -> Sequence[tuple[Any, ...]]:
 
 
 class Static(CacheControlStaticFilesHandler):  # type: ignore[misc]
-    """The style sheet and the script."""
+    """The style sheet and the scripts."""
 
     def set_default_headers(self) -> None:
         """Keep browsers from taking them for something else."""

@@ -110,6 +110,7 @@ class Profiles:
             offered = ", ".join(map(str, self.all[name].offered().get(field, ())))
             raise InvalidOption(
                 f"{field}={_short(asked.get(field))} is not offered",
+                option=field,
                 cause=f"The profile {name!r} offers {offered or 'nothing of this name'}.",
                 remedy="Choose what it offers, or another profile.",
             ) from error

@@ -20,7 +20,6 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicod
 
 from jupyter_dodas import settings
 from jupyter_dodas.backends.local.nursery import Nursery
-from jupyter_dodas.display import quota as words
 from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, MissingRights, TimedOut
 from jupyter_dodas.hub import form
 from jupyter_dodas.hub.accounts.machine import account_name
@@ -33,6 +32,7 @@ from jupyter_dodas.hub.limits import GroupLimits
 from jupyter_dodas.hub.mandates import Mandates
 from jupyter_dodas.hub.notebooks import MODULES, safe_name
 from jupyter_dodas.hub.profiles import Profiles
+from jupyter_dodas.hub.room import Room
 from jupyter_dodas.hub.story import Durations, Story, in_words
 from jupyter_dodas.limits import NOTHING, Allowance, Quota, Share
 from jupyter_dodas.options import validate as validated
@@ -102,6 +102,7 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         self._story = Story()
         self._allowed: Allowance | None = None  # what the ground was last prepared for
         self._ended = ""  # how the last one ended unasked, in words
+        self._refused: tuple[Mapping[str, list[str]], InvalidOption] | None = None  # what a form was sent back with
         self._took: tuple[str, float] | None = None  # the profile of the last start, and its seconds
 
     @default("state")
@@ -228,12 +229,17 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         known = self.orm_spawner.user_options or (self.user.orm_spawners.get("") or self.orm_spawner).user_options or {}
         ended = f'<div class="note warn" role="status"><p>{escape(self._ended)}</p></div>' if self._ended else ""
         durations, last = Durations.of(self.user.settings), str(known.get("profile", ""))
-        return ended + form.draw(self._profiles, self._profiles.kept(known), last=last, usually=durations.usually)
+        chosen, refused = self._profiles.kept(known), None
+        if self._refused is not None:
+            (sent, refused), self._refused = self._refused, None
+            chosen = form.kept(self._profiles, sent)
+        return ended + form.draw(self._profiles, chosen, last=last, usually=durations.usually, refused=refused)
 
     def _from_form(self, sent: Mapping[str, list[str]]) -> Mapping[str, Any]:
         try:
             return form.read(self._profiles, sent)
-        except DodasError as error:
+        except InvalidOption as error:
+            self._refused = sent, error  # JupyterHub draws the form again, in the same request
             raise _as_failure(error) from None
 
     def check(self, chosen: Mapping[str, Any]) -> None:
@@ -314,19 +320,18 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         """How the last one ended, if nobody has asked for that."""
         return self._ended
 
-    async def standing(self) -> str:
-        """Return the groups whose limits hold for the user, and what is free of these; empty if nothing is limited."""
+    async def standing(self) -> Room | None:
+        """Return what the user may hold and what their clusters hold; None if nothing is limited, or nobody can tell now."""
         allowance = self.allowance()
         if allowance.limits == Limits():
-            return ""
+            return None
         try:
             async with asyncio.timeout(_GLANCE):
                 used = await self._notebook.beside()
         except (DodasError, TimeoutError) as error:
             self.log.warning("%s: what is free cannot be told now: %s", self._log_name, error)
-            return ""
-        free = words.free(Quota(allowance.limits, used, allowance.enforced, allowance.groups))
-        return " · ".join(filter(None, (", ".join(allowance.groups), free)))
+            return None
+        return Room(Quota(allowance.limits, used, allowance.enforced, allowance.groups))
 
     async def progress(self) -> AsyncGenerator[dict[str, str], None]:
         """Yield what happens, with what it usually takes; how far that is of the whole nobody knows."""

@@ -113,10 +113,12 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
     return (
       <>
         <div className="dodas-First">{first.map(({ content }) => content)}</div>
-        <details>
-          <summary>{trans.__('More')}</summary>
-          {more.map(({ content }) => content)}
-        </details>
+        {more.length > 0 && (
+          <details>
+            <summary>{trans.__('More')}</summary>
+            {more.map(({ content }) => content)}
+          </details>
+        )}
       </>
     );
   }

@@ -36,6 +36,7 @@ export function blamed(problem: Problem | null): ErrorSchema<Values> | undefined
     return undefined;
   }
   const builder = new ErrorSchemaBuilder<Values>();
-  builder.addErrors([problem.message, problem.cause, problem.remedy].filter(text => text !== '').join(' '), problem.option.split('.'));
+  const sentences = [problem.message, problem.cause, problem.remedy].filter(text => text !== '');
+  builder.addErrors(sentences.map(text => (/[.!?]$/.test(text) ? text : `${text}.`)).join(' '), problem.option.split('.'));
   return builder.ErrorSchema;
 }

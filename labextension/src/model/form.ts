@@ -6,7 +6,7 @@ import { resolved } from './schema';
 import { size } from './words';
 
 /** Options that nearly everybody looks at; all others stand under More. */
-export const FIRST: readonly string[] = ['workers', 'cores', 'memory', 'gpus', 'adapt'];
+export const FIRST: readonly string[] = ['workers', 'cores', 'memory', 'gpus', 'adapt', 'image'];
 
 /**
  * The schema for the form: what may be null may be left out instead, an amount of memory is a text, and names are words.
