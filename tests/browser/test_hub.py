@@ -41,12 +41,12 @@ def run_all(page: Page, url: str) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def small_picture(page: Page, name: str) -> None:
+def small_picture(page: Page, name: str, height: int = 480) -> None:
     """Take a picture of a page on which there is little, in a small window."""
     whole = page.viewport_size
     assert whole is not None
     page.mouse.move(0, 0)
-    page.set_viewport_size({"width": 900, "height": 480})
+    page.set_viewport_size({"width": 900, "height": height})
     picture(page, name)
     page.set_viewport_size(whole)
 
@@ -75,7 +75,8 @@ def test_from_the_sign_in_to_the_sign_out(place: Place, browser: Browser) -> Non
         small_picture(page, "hub-sign-in")
         sign_in(page, url)
         expect(page.get_by_role("radio", name=re.compile("Small"))).to_be_checked()
-        small_picture(page, "hub-start")
+        expect(page.get_by_role("meter", name="Quota used")).to_be_visible()
+        small_picture(page, "hub-start", 620)
         start(page)
 
         run_all(page, url)
