@@ -4,5 +4,12 @@ export const CommandIDs = {
   show: 'dodas:show-clusters',
   launch: 'dodas:new-cluster',
   dashboard: 'dodas:open-dashboard',
-  logs: 'dodas:open-logs'
+  logs: 'dodas:open-logs',
+  scale: 'dodas:scale',
+  keep: 'dodas:keep',
+  restart: 'dodas:restart',
+  stop: 'dodas:stop',
+  insert: 'dodas:insert-code',
+  showLogs: 'dodas:show-logs',
+  showDashboard: 'dodas:show-dashboard'
 } as const;

@@ -1,5 +1,6 @@
 /** The plugins that JupyterLab loads. */
 
+import { commands } from './plugins/commands';
 import { core } from './plugins/core';
 import { launcher } from './plugins/launcher';
 import { notifications } from './plugins/notifications';
@@ -8,4 +9,4 @@ import { tabs } from './plugins/tabs';
 
 export { IDodas } from './tokens';
 
-export default [core, sidebar, tabs, launcher, notifications];
+export default [core, sidebar, tabs, launcher, notifications, commands];
