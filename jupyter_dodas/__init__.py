@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jupyter_dodas.cluster import Cluster, connect, kinds, launch, list, quota
+    from jupyter_dodas.cluster import Cluster, connect, kinds, launch, launcher, list, quota
 
-__all__ = ["Cluster", "connect", "kinds", "launch", "list", "quota"]
+__all__ = ["Cluster", "connect", "kinds", "launch", "launcher", "list", "quota"]
 
 __version__ = "0.1.0"
 

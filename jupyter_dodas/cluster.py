@@ -3,13 +3,16 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_dodas import aio, blocking, display, registry
-from jupyter_dodas.errors import DamagedRecord, NewerRecord, NotFound
+from jupyter_dodas.errors import DamagedRecord, MissingSoftware, NewerRecord, NotFound
 from jupyter_dodas.spec import Phase, Receipt, Record
 
-__all__ = ["Cluster", "Clusters", "connect", "kinds", "launch", "list", "quota", "shorthand"]
+if TYPE_CHECKING:
+    from jupyter_dodas.widgets import ClusterWidget, Launcher
+
+__all__ = ["Cluster", "Clusters", "connect", "kinds", "launch", "launcher", "list", "quota", "shorthand"]
 
 
 class Cluster:
@@ -17,6 +20,7 @@ class Cluster:
 
     def __init__(self, inner: aio.Cluster) -> None:
         self._inner = inner
+        self._widget: ClusterWidget | None = None
 
     @property
     def name(self) -> str:
@@ -27,6 +31,24 @@ class Cluster:
     def kind(self) -> str:
         """What it is: ``dask``, ..."""
         return self._inner.kind
+
+    @property
+    def widget(self) -> "ClusterWidget":
+        """Its card, for cells and other widgets: its traits can be observed.
+
+        Raises
+        ------
+        MissingSoftware
+            Without the extra ``lab``.
+        NotFound
+            If it has stopped.
+        """
+        if self._widget is None:
+            state = blocking.run(_state_of, self._inner)
+            if isinstance(state, str):
+                raise NotFound(state)
+            self._widget = _widgets().ClusterWidget(self._inner, state)
+        return self._widget
 
     def __enter__(self) -> "Cluster":
         return self
@@ -54,10 +76,10 @@ class Cluster:
         """See `aio.Cluster.keep`."""
         blocking.run(self._inner.keep, hours=hours)
 
-    def restart(self, *, timeout: float = 300, follower: aio.Follower | None = None) -> None:
+    def restart(self, *, wait: bool = True, timeout: float = 300, follower: aio.Follower | None = None) -> None:
         """See `aio.Cluster.restart`; shown as a launch is."""
         with display.progress(follower, interrupted="it goes on by itself") as shown:
-            blocking.run(self._inner.restart, timeout=timeout, follower=shown)
+            blocking.run(self._inner.restart, wait=wait, timeout=timeout, follower=shown)
 
     def stop(self, *, timeout: float = 60) -> Receipt | None:
         """See `aio.Cluster.stop`."""
@@ -92,8 +114,28 @@ class Cluster:
     def __repr__(self) -> str:
         return repr(self._inner)
 
+    def _ipython_display_(self) -> None:
+        """Show the card that changes; IPython falls back on `_repr_mimebundle_`, which shows how it is now."""
+        if not display.in_notebook():
+            raise NotImplementedError
+        try:
+            shown = self.widget
+        except (MissingSoftware, NotFound) as error:
+            raise NotImplementedError from error
+        shown._ipython_display_()
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return display.bundle_of_one(blocking.run(_state_of, self._inner))
+
+
+def _widgets() -> Any:
+    try:
+        from jupyter_dodas import widgets
+    except ModuleNotFoundError as error:
+        raise MissingSoftware(
+            f"Cards in cells need {error.name}", cause="It is not installed here.", remedy='pip install "jupyter-dodas[lab]"'
+        ) from error
+    return widgets
 
 
 def _blocking(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,3 +241,22 @@ def kinds() -> Mapping[str, str]:
 def quota(*, backend: str | None = None) -> display.Quota:
     """See `aio.quota`."""
     return display.Quota.of(blocking.run(aio.quota, backend=backend))
+
+
+def launcher(kind: str | None = None, *, backend: str | None = None) -> "Launcher":
+    """Return the form for a new cluster, for a cell. It becomes the card of what it launched, which is its ``cluster``.
+
+    Parameters
+    ----------
+    kind
+        The kind to begin with.
+    backend
+        Where to launch; by default what the settings say.
+
+    Raises
+    ------
+    MissingSoftware
+        Without the extra ``lab``.
+    """
+    shown: Launcher = _widgets().Launcher(Cluster, kind, backend)
+    return shown

@@ -119,11 +119,13 @@ class Cluster:
         until = time.time() + hours * 3600
         await self._change(lambda spec: spec.model_copy(update={"keep_until": until}))
 
-    async def restart(self, *, timeout: float = 300, follower: Follower | None = None) -> None:
+    async def restart(self, *, wait: bool = True, timeout: float = 300, follower: Follower | None = None) -> None:
         """End all that runs of it and start it again, with the options that it has; also after a failure.
 
         Parameters
         ----------
+        wait
+            Whether to return only when it is ready again.
         timeout
             Seconds to wait until it is ready.
         follower
@@ -132,7 +134,8 @@ class Cluster:
         await self._change(
             lambda spec: spec.model_copy(update={"restarts": spec.restarts + 1, "intent": Intent.RUN}), failed_too=True
         )
-        await self.wait(timeout=timeout, follower=follower)
+        if wait:
+            await self.wait(timeout=timeout, follower=follower)
 
     async def stop(self, *, timeout: float = 60) -> Receipt | None:
         """End it, and forget it: its name is free again. Returns what it took, also if it had ended before; None if nobody knows.

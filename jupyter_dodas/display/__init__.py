@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from jupyter_dodas import limits, spec
 from jupyter_dodas.display import html, text
-from jupyter_dodas.display.progress import progress
+from jupyter_dodas.display.progress import in_notebook, progress
 from jupyter_dodas.display.quota import table
 from jupyter_dodas.display.view import MARKS, view
 from jupyter_dodas.spec import Phase, Record
 
-__all__ = ["Logs", "Quota", "Receipt", "bundle_of_many", "bundle_of_one", "progress"]
+__all__ = ["Logs", "Quota", "Receipt", "bundle_of_many", "bundle_of_one", "in_notebook", "progress"]
 
 
 class Logs(dict[str, str]):

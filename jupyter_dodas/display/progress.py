@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.spinner import Spinner
 
-__all__ = ["Follower", "Lines", "Screen", "progress"]
+__all__ = ["Follower", "Lines", "Screen", "in_notebook", "progress"]
 
 Follower: TypeAlias = Callable[[Record], None]
 
@@ -226,12 +226,13 @@ def progress(
 
 
 def _where() -> type[Screen] | None:
-    if _in_notebook():
+    if in_notebook():
         return _Notebook
     return _Terminal if sys.stderr is not None and sys.stderr.isatty() else None
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Tell whether what is displayed comes below a cell."""
     # Where nobody imported IPython, this is no notebook; importing it to ask would take longer than a launch.
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None

@@ -11,9 +11,9 @@ from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
 from jupyter_dodas.errors import ClusterFailed, DamagedRecord, InvalidOption, NewerRecord, StaleGeneration, UnknownOption
 from jupyter_dodas.limits import Quota
-from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
+from jupyter_dodas.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch
 
 __all__ = ["Clusters", "patched", "written"]
 

@@ -16,7 +16,7 @@ from jupyter_dodas.server import openapi
 from jupyter_dodas.server.base import DodasHandler
 from jupyter_dodas.server.clusters import Clusters, written
 from jupyter_dodas.server.proxy import DashboardHandler
-from jupyter_dodas.server.views import ClusterPatch, ClusterRequest, KindList, KindView, LogLine, LogsQuery, LogsView, QuotaView
+from jupyter_dodas.views import ClusterPatch, ClusterRequest, KindList, KindView, LogLine, LogsQuery, LogsView, QuotaView
 
 __all__ = ["API", "routes"]
 

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import jupyter_dodas
-from jupyter_dodas import aio, registry
-from jupyter_dodas.server import views
+from jupyter_dodas import aio, registry, views
 from jupyter_dodas.server.replies import ErrorReply
 
 __all__ = ["OPERATIONS", "Operation", "document"]

@@ -24,8 +24,8 @@ from jupyter_dodas import registry
 from jupyter_dodas.errors import InvalidOption, NotSupported, NotYours, TimedOut, did_you_mean
 from jupyter_dodas.server.base import RESOURCE, ErrorReplies
 from jupyter_dodas.server.clusters import Clusters
-from jupyter_dodas.server.views import dashboards
 from jupyter_dodas.spec import Record
+from jupyter_dodas.views import dashboards
 
 __all__ = ["DashboardHandler", "Target", "target_of"]
 

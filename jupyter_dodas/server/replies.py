@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tornado.web import HTTPError
 
 from jupyter_dodas import errors
 from jupyter_dodas.errors import DodasError, InvalidOption
+from jupyter_dodas.views import ErrorView
 
-__all__ = ["STATUS", "ErrorReply", "ErrorView", "invalid", "status_of", "view_of"]
+__all__ = ["STATUS", "ErrorReply", "invalid", "status_of", "view_of"]
 
 STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     DodasError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -65,19 +66,6 @@ _REMEDIES: Final[Mapping[int, str]] = {
 }
 
 
-class ErrorView(BaseModel):
-    """What happened, why, and what to do."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str = Field(description="Stable, for programs.")
-    message: str = Field(description="What happened.")
-    cause: str = Field(default="", description="Why.")
-    remedy: str = Field(default="", description="What to do.")
-    retryable: bool = Field(default=False, description="Whether the same request may succeed later.")
-    option: str = Field(default="", description="Which option is to blame, as a path with dots, if it is one.")
-
-
 class ErrorReply(BaseModel):
     """The body of every reply that is not a success."""
 
@@ -88,16 +76,7 @@ class ErrorReply(BaseModel):
     @classmethod
     def of(cls, error: DodasError) -> Self:
         """Put an error into the one shape."""
-        return cls(
-            error=ErrorView(
-                code=error.code,
-                message=error.message,
-                cause=error.cause,
-                remedy=error.remedy,
-                retryable=error.retryable,
-                option=error.option if isinstance(error, InvalidOption) else "",
-            )
-        )
+        return cls(error=ErrorView.of(error))
 
 
 def status_of(error: DodasError) -> HTTPStatus:

@@ -4,7 +4,7 @@ import * as React from 'react';
 
 import type { Change, Cluster, Kind } from '../model/records';
 import { bounds, type StepView, view, type View, wanted } from '../model/view';
-import type { Translator } from '../model/words';
+import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
 import { ScaleControl } from './ScaleControl';
 import { Sparkline } from './Sparkline';
@@ -27,8 +27,11 @@ export interface ClusterActions {
 export interface ClusterCardProps {
   readonly cluster: Cluster;
   readonly kind: Kind | undefined;
-  readonly actions: ClusterActions;
+  /** Null of one that is only remembered: nothing can be done with it. */
+  readonly actions: ClusterActions | null;
   readonly trans: Translator;
+  /** When it was so, of one that is only remembered: Unix seconds. */
+  readonly asOf?: number;
   /** Workers that were held, over time. */
   readonly trend?: readonly number[];
   /** Whether one comes to it with the tab key. */
@@ -45,10 +48,10 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
   const now = useNow(timed ? 15 : null);
   const { busy, refused, run, forget } = useTask();
   const shown = view(cluster, now, trans);
-  const code = shown.can.use ? actions.code?.(cluster) : undefined;
+  const code = shown.can.use ? actions?.code?.(cluster) : undefined;
 
   const onKeyDown = (event: React.KeyboardEvent<HTMLElement>): void => {
-    if (event.key === 'Enter' && event.target === event.currentTarget && code !== undefined && actions.insert) {
+    if (event.key === 'Enter' && event.target === event.currentTarget && code !== undefined && actions?.insert) {
       event.preventDefault();
       void run(() => actions.insert?.(cluster));
     }
@@ -90,7 +93,8 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
         </div>
       )}
       {shown.problem && <ProblemNote problem={shown.problem} tone={cluster.status.phase === 'failed' ? 'bad' : 'warn'} />}
-      {shown.can.scale && !shown.can.cancel && (
+      {props.asOf !== undefined && <p className="dodas-Facts">{trans.__('As of %1', clock(props.asOf, now))}</p>}
+      {actions && shown.can.scale && !shown.can.cancel && (
         <ScaleControl
           name={cluster.name}
           workers={wanted(cluster)}
@@ -100,7 +104,7 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
           onSize={size => run(() => actions.change(cluster, size))}
         />
       )}
-      <Buttons {...props} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />
+      {actions && <Buttons {...props} actions={actions} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />}
       {refused && (
         <ProblemNote problem={refused}>
           <button type="button" onClick={forget}>
@@ -144,6 +148,7 @@ function Steps({ steps }: { steps: readonly StepView[] }): JSX.Element | null {
 }
 
 interface ButtonsProps extends ClusterCardProps {
+  readonly actions: ClusterActions;
   readonly shown: View;
   readonly now: number;
   readonly busy: boolean;

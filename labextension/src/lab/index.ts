@@ -1,5 +1,6 @@
 /** The plugins that JupyterLab loads. */
 
+import { cells } from './plugins/cells';
 import { commands } from './plugins/commands';
 import { core } from './plugins/core';
 import { launcher } from './plugins/launcher';
@@ -9,4 +10,4 @@ import { tabs } from './plugins/tabs';
 
 export { IDodas } from './tokens';
 
-export default [core, sidebar, tabs, launcher, notifications, commands];
+export default [core, sidebar, tabs, launcher, notifications, commands, cells];

@@ -34,7 +34,8 @@ function Live({ dodas, actions }: { dodas: IDodas; actions: ClusterActions }): J
   return <ClusterList snapshot={snapshot} actions={actions} trans={trans} onNew={() => dodas.launch()} onRetry={() => clusters.refresh()} />;
 }
 
-function actions(dodas: IDodas): ClusterActions {
+/** What a card in Lab can do. */
+export function actions(dodas: IDodas): ClusterActions {
   const { clusters } = dodas;
   const code: NonNullable<ClusterActions['code']> = ({ name, spec }) => connectCode(name, clusters.kind(spec.kind)?.snippet ?? '');
   return {

@@ -7,8 +7,8 @@ import pytest
 
 from jupyter_dodas.errors import DodasError, InvalidOption, UnknownOption
 from jupyter_dodas.server.clusters import patched
-from jupyter_dodas.server.views import ClusterPatch
 from jupyter_dodas.spec import Intent, Record
+from jupyter_dodas.views import ClusterPatch
 
 Make = Callable[..., Record]
 

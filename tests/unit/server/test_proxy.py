@@ -6,8 +6,8 @@ import pytest
 
 from jupyter_dodas.errors import NotSupported, NotYours
 from jupyter_dodas.server.proxy import Target, target_of
-from jupyter_dodas.server.views import dashboards
 from jupyter_dodas.spec import Record
+from jupyter_dodas.views import dashboards
 
 Make = Callable[..., Record]
 

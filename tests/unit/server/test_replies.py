@@ -10,7 +10,7 @@ from jupyter_dodas import errors
 from jupyter_dodas.errors import DodasError, InvalidOption, NotFound, StoreFull
 from jupyter_dodas.options import Options, validate
 from jupyter_dodas.server.replies import STATUS, ErrorReply, view_of
-from jupyter_dodas.server.views import ClusterPatch, ClusterRequest
+from jupyter_dodas.views import ClusterPatch, ClusterRequest
 
 EVERY = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, DodasError)]
 

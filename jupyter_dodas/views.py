@@ -1,13 +1,14 @@
-"""What goes over the wire: the bodies of requests and replies."""
+"""What goes over the wire to a screen: the bodies of requests and replies, and what a notebook keeps of a cluster."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from jupyter_dodas import registry
+from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.limits import Quota, Share
 from jupyter_dodas.options import Adapt, Count
 from jupyter_dodas.settings import Limits
@@ -18,14 +19,17 @@ __all__ = [
     "ClusterPatch",
     "ClusterRequest",
     "ClusterView",
+    "ErrorView",
     "GroupPatch",
     "KindList",
     "KindView",
     "LogLine",
     "LogsQuery",
     "LogsView",
+    "PictureView",
     "QuotaView",
     "dashboards",
+    "drawn",
 ]
 
 MOST_LINES: Final = 10_000
@@ -174,6 +178,79 @@ class QuotaView(Body):
     def of(cls, quota: Quota) -> Self:
         """Show a quota."""
         return cls(limits=quota.limits, used=quota.used, enforced=quota.enforced, groups=quota.groups)
+
+
+class ErrorView(BaseModel):
+    """What happened, why, and what to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="What happened.")
+    cause: str = Field(default="", description="Why.")
+    remedy: str = Field(default="", description="What to do.")
+    retryable: bool = Field(default=False, description="Whether the same request may succeed later.")
+    option: str = Field(default="", description="Which option is to blame, as a path with dots, if it is one.")
+
+    @classmethod
+    def of(cls, error: DodasError) -> Self:
+        """Show an error."""
+        return cls(
+            code=error.code,
+            message=error.message,
+            cause=error.cause,
+            remedy=error.remedy,
+            retryable=error.retryable,
+            option=error.option if isinstance(error, InvalidOption) else "",
+        )
+
+
+class PictureView(Body):
+    """The last state of a cluster, as a notebook keeps it: what a card draws, and nothing else of what was asked."""
+
+    MIME: ClassVar[str] = "application/vnd.jupyter-dodas.cluster+json"
+
+    version: Literal[1] = 1
+    at: float = Field(description="When it was so, in Unix seconds.")
+    title: str = Field(description="The name of its kind that its community knows.")
+    cluster: Mapping[str, JsonValue] | None = Field(
+        description="A part of its `ClusterView`; null of one that is still to be launched."
+    )
+
+    @classmethod
+    def of(cls, record: Record | None, at: float) -> Self:
+        """Show a record."""
+        if record is None:
+            return cls(at=at, title="", cluster=None)
+        kind = record.spec.kind
+        title = registry.service(kind).title if kind in registry.kinds() else kind
+        return cls(at=at, title=title, cluster=drawn(record))
+
+
+def drawn(record: Record) -> dict[str, Any]:
+    """Return what a card draws of a cluster, as JSON. Notebooks are shared: variables and folders of its user are not among it."""
+    shown = ClusterView.of(record).model_dump(mode="json", include=_DRAWN, warnings=False)
+    shown["spec"]["options"] = {name: record.spec.options[name] for name in ("workers", "adapt") if name in record.spec.options}
+    return shown
+
+
+_DRAWN: Final[Any] = {
+    "name": True,
+    "tag": True,
+    "dashboards": True,
+    "spec": {"uid", "kind", "generation", "intent", "keep_until"},
+    "status": {
+        "phase": True,
+        "steps": True,
+        "instances": {"__all__": {"role", "group", "condition", "cores", "memory"}},
+        "targets": True,
+        "problem": True,
+        "idle_since": True,
+        "stops_at": True,
+        "ready_at": True,
+        "versions": True,
+    },
+}
 
 
 def dashboards(record: Record) -> dict[str, str]:
