@@ -85,6 +85,7 @@ class Settings(BaseModel):
     kubernetes_home: str | None = Field(
         default=None, description="Claim that is the home of notebooks; by default their files end with them."
     )
+    progress: bool = Field(default=True, description="Show below a running cell of a notebook what clusters do for it.")
     limits: Limits = Limits()
 
     def variables(self) -> dict[str, str]:

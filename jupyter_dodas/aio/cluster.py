@@ -10,9 +10,10 @@ from typing import Any, Final, Self, TypeAlias
 
 from pydantic import JsonValue
 
-from jupyter_dodas import blocking, registry, versions
+from jupyter_dodas import blocking, registry, settings, versions
 from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.backends.base import Backend, Connection, Line
+from jupyter_dodas.display import cells
 from jupyter_dodas.errors import (
     ClusterFailed,
     DamagedRecord,
@@ -26,6 +27,7 @@ from jupyter_dodas.errors import (
     UnknownOption,
 )
 from jupyter_dodas.options import Options, validate
+from jupyter_dodas.services.work import Observer
 from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record
 
 __all__ = ["Cluster", "Connection", "Follower"]
@@ -145,6 +147,7 @@ class Cluster:
         timeout
             Seconds to wait until it is gone.
         """
+        await asyncio.to_thread(cells.settle, self._uid)
         try:
             await self._change(lambda spec: spec.model_copy(update={"intent": Intent.STOP}), failed_too=True)
             async with self._deadline(timeout, "be gone"), aclosing(self.follow()) as states:
@@ -158,6 +161,14 @@ class Cluster:
             return None
         receipts = await self._backend.store.receipts()
         return next((receipt for receipt in reversed(receipts) if receipt.uid == self._uid), None)
+
+    def _may_show_work(self) -> bool:
+        """Whether somebody would see what is given to `_show_work`."""
+        return cells.in_notebook() and settings.load().progress
+
+    def _show_work(self, observer: Observer) -> None:
+        """Show, below the cells of this notebook, what this cluster does for a client."""
+        cells.observe(observer, self.name, self._uid)
 
     async def wait(self, *, timeout: float = 300, follower: Follower | None = None) -> None:
         """Wait until it is ready, with all workers that were asked for.

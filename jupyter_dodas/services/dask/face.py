@@ -22,6 +22,7 @@ from jupyter_dodas.options import Options
 from jupyter_dodas.services.dask.credentials import DASHBOARD
 from jupyter_dodas.services.dask.modules import Bundle, folders, named, nearby
 from jupyter_dodas.services.dask.signin import Purpose, make
+from jupyter_dodas.services.work import Observer
 from jupyter_dodas.spec import Condition, Phase, Record
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class DaskCluster(aio.Cluster):
         except BaseException:
             await client.close()  # type: ignore[no-untyped-call]
             raise
+        if self._may_show_work() and (observer := await self._observer(client)) is not None:
+            self._show_work(observer)
         return client
 
     def blocking_client(self) -> "Client":
@@ -87,7 +90,20 @@ class DaskCluster(aio.Cluster):
         except BaseException:
             client.close()  # type: ignore[no-untyped-call]
             raise
+        if self._may_show_work():
+            observer: Observer | None = client.sync(self._observer, client)  # type: ignore[no-untyped-call]
+            if observer is not None:
+                self._show_work(observer)
         return client
+
+    async def _observer(self, client: "Client") -> "Observer | None":
+        try:
+            observer: Observer = await import_module("jupyter_dodas.services.dask.work").begin(client)
+        except Exception:
+            # A scheduler with another version of this package, for one; nothing depends on it.
+            logger.debug("The work of %r will not be shown", self.name, exc_info=True)
+            return None
+        return observer
 
     @contextmanager
     def _reading(self, connection: Connection) -> Iterator[None]:
