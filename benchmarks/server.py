@@ -21,45 +21,15 @@ from websockets.asyncio.client import connect
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "toy")]
 
-from jupyter_dodas import registry  # noqa: E402 - found from here on
+from benchmarks._records import spec, status  # noqa: E402 - found from here on
 from jupyter_dodas.backends.local.bus import BusServer  # noqa: E402
 from jupyter_dodas.backends.local.layout import Layout  # noqa: E402
 from jupyter_dodas.backends.local.store import LocalStore  # noqa: E402
 from jupyter_dodas.settings import load  # noqa: E402
-from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Condition, InstanceStatus, Phase, PhaseChange, Step  # noqa: E402
 from tests.jupyter import JupyterServer  # noqa: E402
 from tests.place import Place  # noqa: E402
 
 CLUSTERS = 200
-WORKERS = 4
-
-
-def spec(number: int) -> ClusterSpec:
-    options = registry.service("dask").Options().model_dump(mode="json")
-    return ClusterSpec(name=f"dask-{number}", uid=f"{number:012x}", kind="dask", owner="ada", created=time.time(), options=options)
-
-
-def status(uid: str, moment: float) -> ClusterStatus:
-    """A cluster with some workers, ready since this moment."""
-    workers = {
-        f"worker-{number}": InstanceStatus(
-            role="worker", group="worker", condition=Condition.READY, cores=1, memory=2 << 30, since=moment, started=moment
-        )
-        for number in range(1, WORKERS + 1)
-    }
-    ports = {"comm": 40000, "dashboard": 40001, "control": 40002}
-    scheduler = InstanceStatus(role="scheduler", condition=Condition.READY, ports=ports, since=moment, started=moment)
-    return ClusterStatus(
-        uid=uid,
-        observed_generation=1,
-        phase=Phase.READY,
-        history=tuple(PhaseChange(phase=phase, at=moment) for phase in (Phase.PENDING, Phase.STARTING, Phase.READY)),
-        steps=tuple(Step(name=name, started=moment, ended=moment) for name in ("Scheduler answers", "Workers register")),
-        instances={"scheduler": scheduler, **workers},
-        targets={"worker": WORKERS},
-        addresses={"scheduler": "tls://127.0.0.1:40000", "dashboard": "http://127.0.0.1:40001"},
-        ready_at=moment,
-    )
 
 
 def reads(server: JupyterServer, requests: int) -> list[float]:

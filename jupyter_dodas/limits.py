@@ -1,7 +1,7 @@
 """Limits: who may start, who waits, and what can never be. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +25,10 @@ class Share:
     memory: int = 0
 
     def __add__(self, other: "Share") -> "Share":
-        return Share(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        # `dataclasses.astuple` would make deep copies, and a sum over all clusters is part of every change that a screen shows.
+        return Share(
+            self.clusters + other.clusters, self.workers + other.workers, self.cores + other.cores, self.memory + other.memory
+        )
 
 
 NOTHING: Final = Share()

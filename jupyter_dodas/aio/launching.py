@@ -28,7 +28,7 @@ from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.spec import ClusterSpec, Record, check_name
 
-__all__ = ["connect", "kinds", "launch", "list", "quota"]
+__all__ = ["connect", "kinds", "launch", "list", "quota", "quota_of"]
 
 
 async def launch(
@@ -184,7 +184,11 @@ def kinds() -> Mapping[str, str]:
 
 async def quota(*, backend: str | None = None) -> limits.Quota:
     """Return what may be used and what is used."""
-    place = places.backend(settings.load(), backend)
+    return await quota_of(places.backend(settings.load(), backend))
+
+
+async def quota_of(place: Backend) -> limits.Quota:
+    """Return what may be used and what is used at a place."""
     allowance = await place.allowance()
     used = sum((limits.held(record.status) for record in _shown(await place.store.list())), limits.NOTHING)
     return limits.Quota(allowance.limits, used, allowance.enforced, allowance.groups)

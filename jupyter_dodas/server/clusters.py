@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jupyter_dodas import aio, registry, settings
 from jupyter_dodas.aio.checking import checked
+from jupyter_dodas.aio.launching import quota_of
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
 from jupyter_dodas.errors import ClusterFailed, DamagedRecord, InvalidOption, NewerRecord, StaleGeneration, UnknownOption
@@ -145,7 +146,7 @@ class Clusters:
 
     async def quota(self) -> Quota:
         """Tell what may be held and what is held."""
-        return await aio.quota()
+        return await quota_of(self.backend)  # whose store remembers what it has read
 
 
 def written(record: Record) -> bytes:

@@ -21,6 +21,7 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
   const { clusters, kinds, state } = snapshot;
   const [chosen, setChosen] = React.useState<string | null>(null);
   const current = clusters.find(({ name }) => name === chosen)?.name ?? clusters[0]?.name;
+  const drawn = useDrawn(clusters.length);
   const titles = React.useMemo(() => new Map(kinds.map(kind => [kind.kind, kind])), [kinds]);
 
   return (
@@ -36,7 +37,7 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
       {state === 'loading' && <Loading trans={trans} />}
       {clusters.length > 0 ? (
         <div className="dodas-Cards" role="list" onKeyDown={move}>
-          {clusters.map(cluster => (
+          {clusters.slice(0, drawn).map(cluster => (
             <div role="listitem" key={cluster.spec.uid} onFocus={() => setChosen(cluster.name)}>
               <ClusterCard
                 cluster={cluster}
@@ -53,6 +54,20 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
       )}
     </section>
   );
+}
+
+/** More than are in view at first. */
+const AT_ONCE = 24;
+
+/** How many cards to draw: first those that are seen at once, then, while nothing else is to be done, all. */
+function useDrawn(all: number): number {
+  const [drawn, setDrawn] = React.useState(AT_ONCE);
+  React.useEffect(() => {
+    if (drawn < all) {
+      React.startTransition(() => setDrawn(Infinity));
+    }
+  }, [drawn, all]);
+  return drawn;
 }
 
 const KEYS: { readonly [key: string]: (at: number, last: number) => number } = {

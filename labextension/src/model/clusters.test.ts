@@ -92,7 +92,7 @@ describe('the list', () => {
     server.held.set('a', cluster({ name: 'a', workers: 5 }));
     listener.hint('a');
     await until(() => clusters.find('a')?.spec.options['workers'] === 5);
-    expect(server.asked).toEqual(['GET quota', 'GET clusters/a']);
+    expect(server.asked).toEqual(['GET clusters/a', 'GET quota']);
     expect(clusters.find('b')).toBe(b);
   });
 

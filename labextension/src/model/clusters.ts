@@ -129,15 +129,23 @@ export class Clusters {
     this.reading = false;
   }
 
+  /** The list does not wait for the quota, which stands above it. */
   private async readAll(): Promise<void> {
-    const [clusters, kinds, quota] = await Promise.all([
-      this.api.clusters(),
-      this.current.kinds.length ? this.current.kinds : this.api.kinds(),
-      this.api.quota()
-    ]);
+    await Promise.all([this.readList(), this.readQuota()]);
+  }
+
+  private async readList(): Promise<void> {
+    const [clusters, kinds] = await Promise.all([this.api.clusters(), this.current.kinds.length ? this.current.kinds : this.api.kinds()]);
     const before = new Map(this.current.clusters.map(cluster => [cluster.name, cluster]));
     const kept = clusters.map(cluster => same(before.get(cluster.name), cluster));
-    this.set({ state: this.connected ? 'live' : 'offline', clusters: kept, kinds, quota: same(this.current.quota ?? undefined, quota), problem: null });
+    this.set({ state: this.connected ? 'live' : 'offline', clusters: kept, kinds, problem: null });
+  }
+
+  private async readQuota(): Promise<void> {
+    const quota = same(this.current.quota ?? undefined, await this.api.quota());
+    if (quota !== this.current.quota) {
+      this.set({ quota });
+    }
   }
 
   /** What cannot be read by itself may still stand in the list, with what is wrong with it. */
@@ -149,7 +157,11 @@ export class Clusters {
   }
 
   private async readSome(names: readonly string[]): Promise<void> {
-    const [quota, ...found] = await Promise.all([this.api.quota(), ...names.map(name => this.api.cluster(name))]);
+    await Promise.all([this.readNamed(names), this.readQuota()]);
+  }
+
+  private async readNamed(names: readonly string[]): Promise<void> {
+    const found = await Promise.all(names.map(name => this.api.cluster(name)));
     const clusters = new Map(this.current.clusters.map(cluster => [cluster.name, cluster]));
     names.forEach((name, at) => {
       const cluster = found[at];
@@ -160,7 +172,7 @@ export class Clusters {
       }
     });
     const sorted = [...clusters.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    this.set({ clusters: sorted, quota: same(this.current.quota ?? undefined, quota) });
+    this.set({ clusters: sorted });
   }
 
   private set(change: Partial<Snapshot>): void {
