@@ -4,9 +4,10 @@ The message says what happened, `cause` why, `remedy` what the reader can do abo
 replies and the documentation use it. Nothing outside this module defines an exception.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "AlreadyExists",
@@ -51,14 +52,17 @@ class DodasError(Exception):
         Why it happened.
     remedy
         What the reader can do now.
+    retry
+        Options with which the same request would do, by their paths with dots: the remedy for programs, which make a button of it.
     """
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, cause: str = "", remedy: str = "") -> None:
+    def __init__(self, message: str, *, cause: str = "", remedy: str = "", retry: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message, self.cause, self.remedy = message, cause, remedy
+        self.retry: Mapping[str, Any] = retry or {}
 
     def __str__(self) -> str:
         lines = [self.message, self.cause, f"hint: {self.remedy}" if self.remedy else ""]
@@ -81,8 +85,10 @@ class InvalidOption(DodasError):
     code = "invalid-option"
     option: str = ""
 
-    def __init__(self, message: str, *, option: str = "", cause: str = "", remedy: str = "") -> None:
-        super().__init__(message, cause=cause, remedy=remedy)
+    def __init__(
+        self, message: str, *, option: str = "", cause: str = "", remedy: str = "", retry: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, cause=cause, remedy=remedy, retry=retry)
         self.option = option
 
 
@@ -151,6 +157,7 @@ class AlreadyExists(DodasError):
             f"There is already a cluster {name!r}",
             cause="Names are free again once the cluster has stopped.",
             remedy=f'Use it with dodas.connect("{name}"), stop it, or choose another name.',
+            retry={"name": _next(name)},
         )
 
 
@@ -174,11 +181,12 @@ class QuotaExceeded(DodasError):
 
     code = "quota-exceeded"
 
-    def __init__(self, what: str, asked: str, limit: str) -> None:
+    def __init__(self, what: str, asked: str, limit: str, retry: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             f"{asked} {what} asked for, the limit is {limit}",
             cause="This can never fit, however many other clusters end.",
             remedy=f"Ask for at most {limit} {what}; `dodas quota` shows what is free.",
+            retry=retry,
         )
 
 
@@ -341,6 +349,12 @@ class DamagedRecord(DodasError):
             cause=f"{where}: {why}",
             remedy=f"Remove what is left of it with `dodas stop {name}`.",
         )
+
+
+def _next(name: str) -> str:
+    """Return a name of the same family: of `higgs` `higgs-2`, of that `higgs-3`."""
+    stem, _, number = name.rpartition("-")
+    return f"{stem[:30]}-{int(number) + 1}" if stem and re.fullmatch(r"[1-9]\d{0,6}", number) else f"{name[:30].rstrip('-')}-2"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

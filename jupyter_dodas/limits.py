@@ -1,8 +1,9 @@
 """Limits: who may start, who waits, and what can never be. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +11,10 @@ from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterStatus
 
-__all__ = ["NOTHING", "Allowance", "Quota", "Share", "fitting", "held", "least", "missing", "never", "of_group"]
+__all__ = ["NOTHING", "Allowance", "Quota", "Share", "fitting", "held", "least", "less", "missing", "never", "of_group", "words"]
+
+_STEP: Final = 64 * 2**20
+"""Of suggested sizes; no worker has less memory."""
 
 _NAMES: Final = ("clusters", "workers", "cores", "memory")
 
@@ -69,9 +73,52 @@ def never(limits: Limits, asked: Share) -> tuple[str, int, int] | None:
 
 def fitting(limits: Limits, taken: Share, group: GroupOptions, workers: int) -> int:
     """How many of these workers fit."""
-    while workers > 0 and missing(limits, taken, of_group(group, workers)):
-        workers -= 1
-    return workers
+    return bisect_left(range(1, workers + 1), True, key=lambda number: bool(missing(limits, taken, of_group(group, number))))
+
+
+def less(limits: Limits, taken: Share, groups: Mapping[str, GroupOptions]) -> Mapping[str, Any]:
+    """Return options with which a cluster fits beside what is taken, by their paths: fewer workers, else smaller ones.
+
+    Empty if it takes more than one group to give way.
+    """
+    by_number = sorted(groups, key=lambda name: groups[name].bounds()[0], reverse=True)
+    for smaller in (_fewer, _smaller):
+        for name in by_number:
+            beside = taken + least(group for other, group in groups.items() if other != name)
+            if found := smaller(limits, beside, groups[name]):
+                return {f"{'' if name == 'worker' else f'groups.{name}.'}{option}": value for option, value in found.items()}
+    return {}
+
+
+def _fewer(limits: Limits, beside: Share, group: GroupOptions) -> Mapping[str, Any]:
+    asked = group.bounds()[0]
+    fits = fitting(limits, beside, group, asked)
+    if not 0 < fits < asked:
+        return {}
+    return {"adapt": {"minimum": fits, "maximum": group.adapt.maximum}} if group.adapt else {"workers": fits}
+
+
+def _smaller(limits: Limits, beside: Share, group: GroupOptions) -> Mapping[str, Any]:
+    workers = group.bounds()[0]
+    if not workers:
+        return {}
+    room = {
+        name: (limit - getattr(beside, name)) // workers
+        for name in ("cores", "memory")
+        if (limit := getattr(limits, name)) is not None
+    }
+    cores = min(group.cores, room.get("cores", group.cores))
+    memory = min(int(group.memory), room.get("memory", int(group.memory)) // _STEP * _STEP)
+    asked = replace(of_group(group, workers), cores=workers * cores, memory=workers * memory)
+    if cores < 1 or memory < _STEP or missing(limits, beside, asked):
+        return {}
+    changed = {"cores": (cores, group.cores), "memory": (memory, int(group.memory))}
+    return {option: fits for option, (fits, was) in changed.items() if fits != was}
+
+
+def words(what: str, amount: int) -> str:
+    """Say an amount of what is limited."""
+    return f"{amount / 2**30:.1f} GiB" if what == "memory" else str(amount)
 
 
 class Allowance(BaseModel):

@@ -212,6 +212,11 @@ class Options(GroupOptions):
         """Every group by its name; the first is ``worker``, the options' own."""
         return {"worker": self, **self.groups}
 
+    def with_less_memory(self, least: int) -> Mapping[str, str]:
+        """Name the groups whose workers have less than that, by the paths of the options that say so."""
+        small = (name for name, group in self.all_groups().items() if group.memory < least)
+        return {"memory" if name == "worker" else f"groups.{name}.memory": name for name in small}
+
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -249,6 +254,7 @@ def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidO
         option=option,
         cause=f"{option}: {described}" if described else "",
         remedy=_remedy(error, path) or f"`dodas launch {kind} --help` lists the options with their values.",
+        retry=_retry(error, option),
     )
 
 
@@ -293,6 +299,13 @@ def _remedy(error: ErrorDetails, path: Sequence[str]) -> str:
             return 'For example "gpu".'
         case _:
             return ""
+
+
+def _retry(error: ErrorDetails, option: str) -> Mapping[str, Any]:
+    """Return options that would do, where these are known; a kind's own check names them as ``retry``."""
+    context = error.get("ctx", {})
+    bound = context.get("ge", context.get("le"))
+    return context.get("retry", {}) if bound is None else {option: bound}
 
 
 def _amount(number: float, path: Sequence[str]) -> str:

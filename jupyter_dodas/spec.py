@@ -101,6 +101,8 @@ class Problem(Model):
     message: str
     cause: str = ""
     remedy: str = ""
+    retry: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Options with which it would do, by their paths with dots."""
 
 
 class PhaseChange(Model):
@@ -249,4 +251,5 @@ def check_name(name: str) -> str:
         option="name",
         cause=(f"A name has at most {_NAME_LENGTH} lower-case letters, digits and single hyphens, and begins with a letter."),
         remedy=f"For example {slug or 'higgs'!r}.",
+        retry={"name": slug or "higgs"},
     )

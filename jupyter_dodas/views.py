@@ -191,6 +191,9 @@ class ErrorView(BaseModel):
     remedy: str = Field(default="", description="What to do.")
     retryable: bool = Field(default=False, description="Whether the same request may succeed later.")
     option: str = Field(default="", description="Which option is to blame, as a path with dots, if it is one.")
+    retry: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="Options with which the same request would do, by their paths with dots."
+    )
 
     @classmethod
     def of(cls, error: DodasError) -> Self:
@@ -202,6 +205,7 @@ class ErrorView(BaseModel):
             remedy=error.remedy,
             retryable=error.retryable,
             option=error.option if isinstance(error, InvalidOption) else "",
+            retry=error.retry,
         )
 
 

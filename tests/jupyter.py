@@ -155,5 +155,5 @@ def error(reply: httpx.Response) -> dict[str, Any]:
     assert reply.headers["Content-Type"] == "application/json"
     assert reply.json().keys() == {"error"}
     found: dict[str, Any] = reply.json()["error"]
-    assert found.keys() == {"code", "message", "cause", "remedy", "retryable", "option"}
+    assert found.keys() == {"code", "message", "cause", "remedy", "retryable", "option", "retry"}
     return found

@@ -16,7 +16,9 @@ def checked(kind: str, options: Mapping[str, Any], bounds: settings.Limits | Non
     valid = validate(service.Options, kind, options)
     if service.hidden:
         return valid
-    barred = limits.never(bounds or settings.load().limits, limits.least(valid.all_groups().values()))
-    if barred:
-        raise QuotaExceeded(*map(str, barred))
+    bounds, groups = bounds or settings.load().limits, valid.all_groups()
+    if barred := limits.never(bounds, limits.least(groups.values())):
+        what, asked, limit = barred
+        instead = limits.less(bounds, limits.NOTHING, groups)
+        raise QuotaExceeded(what, limits.words(what, asked), limits.words(what, limit), instead)
     return valid

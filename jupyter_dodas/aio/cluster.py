@@ -384,7 +384,7 @@ def _complete(record: Record) -> bool:
 def _failure(record: Record) -> LaunchFailed | ClusterFailed:
     problem = record.status.problem or Problem(code="cluster-failed", message=f"{record.name!r} has failed")
     kind = LaunchFailed if record.status.ready_at is None else ClusterFailed
-    return kind(problem.message, cause=problem.cause, remedy=problem.remedy)
+    return kind(problem.message, cause=problem.cause, remedy=problem.remedy, retry=problem.retry)
 
 
 def _not_up(record: Record) -> ClusterFailed:

@@ -82,6 +82,7 @@ async def launch(
                 f"{name!r} cannot name a cluster of kind {kind!r}",
                 cause="The word has another meaning in the addresses of its pages.",
                 remedy=f"For example {f'my-{name}'!r}.",
+                retry={"name": f"my-{name}"},
             )
     face = _face(kind)
     await place.wake(expect=service.preload)

@@ -41,7 +41,7 @@ def read(text: bytes | str, name: str, where: str, model: type[ModelT]) -> Model
 
 def unreadable(name: str, error: DodasError, created: float) -> Record:
     """Return how a list shows a record that cannot be read: failed, with the reason."""
-    problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
+    problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy, retry=error.retry)
     spec = ClusterSpec.model_construct(name=name, uid="", kind="?", owner="", created=created, options={})
     return Record.model_construct(spec=spec, status=ClusterStatus(uid="", phase=Phase.FAILED, problem=problem))
 

@@ -1,33 +1,44 @@
 """Problems in words: why a cluster waits, is hurt, or has failed, and what its user can do. Pure."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from jupyter_dodas.backends.base import Running
 from jupyter_dodas.errors import DodasError, QuotaExceeded
+from jupyter_dodas.limits import words
 from jupyter_dodas.spec import Condition, InstanceStatus, Problem
 
 __all__ = ["as_problem", "barred", "broken", "first", "queued", "short", "wound"]
 
 
-def queued(name: str, over: Mapping[str, int]) -> Problem:
+def queued(name: str, over: Mapping[str, int], retry: Mapping[str, Any]) -> Problem:
     """Say that a cluster waits for room.
 
     Parameters
     ----------
     over
         By how much it does not fit; empty if others asked before.
+    retry
+        Options with which it would fit now.
     """
     return Problem(
         code="queued",
         message=f"{name!r} waits for room: " + (_amounts(over) or "others asked before"),
         cause="Your other clusters use the rest of the limits.",
         remedy="It starts by itself once others end; `dodas quota` shows what is used.",
+        retry=retry,
     )
 
 
-def barred(what: str, asked: int, limit: int) -> Problem:
-    """Say that a cluster can never fit."""
-    return as_problem(QuotaExceeded(what, str(asked), str(limit)))
+def barred(what: str, asked: int, limit: int, retry: Mapping[str, Any]) -> Problem:
+    """Say that a cluster can never fit.
+
+    Parameters
+    ----------
+    retry
+        Options with which it could.
+    """
+    return as_problem(QuotaExceeded(what, words(what, asked), words(what, limit), retry))
 
 
 def short(workers: int) -> Problem:
@@ -83,8 +94,8 @@ def first(running: Mapping[str, Running], instances: Mapping[str, InstanceStatus
 
 def as_problem(error: DodasError) -> Problem:
     """Return an error as what a status can hold."""
-    return Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
+    return Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy, retry=error.retry)
 
 
 def _amounts(over: Mapping[str, int]) -> str:
-    return ", ".join(f"{amount / 2**30:.1f} GiB" if name == "memory" else f"{amount} {name}" for name, amount in over.items())
+    return ", ".join(words(name, amount) if name == "memory" else f"{amount} {name}" for name, amount in over.items())

@@ -391,9 +391,11 @@ class Reconciler:
         """Say why a cluster waits or fails."""
         name, bounds = case.record.name, self._limits
         if case.seen is Seen.QUEUED:
-            return problems.queued(name, limits.missing(bounds, taken(case.others), case.asked))
+            used = taken(case.others)
+            missing = limits.missing(bounds, used, case.asked)
+            return problems.queued(name, missing, limits.less(bounds, used, case.facts.groups) if missing else {})
         if case.seen is Seen.BARRED and (over := limits.never(bounds, case.asked)):
-            return problems.barred(*over)
+            return problems.barred(*over, limits.less(bounds, limits.NOTHING, case.facts.groups))
         if case.seen is Seen.LOST:
             return lost(name)
         instance, worst = max(case.look.instances.items(), key=lambda item: item[1].failures)

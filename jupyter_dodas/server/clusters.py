@@ -170,6 +170,7 @@ def patched(spec: ClusterSpec, patch: ClusterPatch, now: float, bounds: Limits |
                 f"keep_until={patch.keep_until:.0f} will not do: it is more than a year from now",
                 cause="It is in Unix seconds.",
                 remedy=f"Give at most {now + _YEAR:.0f}.",
+                retry={"keep_until": now + _YEAR},
             )
         update["keep_until"] = patch.keep_until
     if patch.restart:
@@ -204,4 +205,5 @@ def _failed(record: Record) -> ClusterFailed:
         f"{record.name!r} has failed" if problem is None else problem.message,
         cause="" if problem is None else problem.cause,
         remedy="Restart it, or dismiss it." if problem is None else problem.remedy,
+        retry={} if problem is None else problem.retry,
     )

@@ -133,7 +133,7 @@ class StoreContract:
                 "steps": [{"name": "Hub answers", "started": 1.0, "ended": 2.0, "usually": 0.5}],
                 "instances": {"worker-1": InstanceStatus(role="worker", since=1.0, ports={"comm": 1}, failures=2)},
                 "addresses": {"hub": "tls://[::1]:1"},
-                "problem": {"code": "queued", "message": "„waits“", "cause": "b", "remedy": "c"},
+                "problem": {"code": "queued", "message": "„waits“", "cause": "b", "remedy": "c", "retry": {"workers": 2}},
                 "usage": {"cpu_seconds": 0.25, "core_seconds": 1e9},
                 "idle_since": 3.25,
             }

@@ -103,6 +103,9 @@ def test_what_the_server_refuses_is_told_at_its_field(open_lab: Opener) -> None:
     expect(form.get_by_text("This is more than you may ever hold: it would be refused.")).to_be_visible()
     form.get_by_role("button", name="Launch").click()
     expect(form.get_by_role("alert").filter(has_text="asked for")).to_be_visible(timeout=SOON)
+    form.get_by_role("button", name="Ask for 12 workers").click()
+    expect(form.get_by_role("spinbutton", name="Workers")).to_have_value("12")
+    expect(form.get_by_role("alert").filter(has_text="asked for")).to_have_count(0)
 
 
 def test_a_failure_has_its_cause_and_its_remedy(open_lab: Opener, server: JupyterServer) -> None:

@@ -82,7 +82,7 @@ def test_limits_hold_back_what_does_not_fit_now_and_refuse_what_never_can(place:
             assert workers(second) == {"worker": 1}
             waiting = dodas.toy(name="w", workers=2, wait=False)
             problem = blocking_until(lambda: waiting.record().status.problem, within=10)
-            assert (problem.code, waiting.phase()) == ("queued", "pending")
+            assert (problem.code, waiting.phase(), problem.retry) == ("queued", "pending", {})  # there is no room at all
             used = {what: amount for what, amount, _ in dodas.quota().rows()}
             assert (used["clusters"], used["workers"], dodas.quota().enforced) == (2, 4, False)
             first.scale(1)

@@ -73,7 +73,7 @@ class Reply(_Message):
         """Return an error as an answer."""
         if not isinstance(error, DodasError):
             return cls(number=number, over=True, problem=Problem(code="error", message=f"{type(error).__name__}: {error}"))
-        problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy)
+        problem = Problem(code=error.code, message=error.message, cause=error.cause, remedy=error.remedy, retry=error.retry)
         return cls(number=number, over=True, problem=problem)
 
     def error(self) -> DodasError | None:

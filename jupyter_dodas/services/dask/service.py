@@ -55,8 +55,9 @@ class DaskOptions(CommonOptions):
 
     @model_validator(mode="after")
     def _room(self) -> Self:
-        if min(group.memory for group in self.all_groups().values()) < _LEAST_MEMORY:
-            raise PydanticCustomError("room", "memory of less than 128 MiB has no room for a Dask worker, let alone for tasks")
+        if small := self.with_less_memory(_LEAST_MEMORY):
+            why = "memory of less than 128 MiB has no room for a Dask worker, let alone for tasks"
+            raise PydanticCustomError("room", why, {"retry": dict.fromkeys(small, _LEAST_MEMORY)})
         return self
 
 

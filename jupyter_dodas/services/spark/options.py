@@ -7,7 +7,7 @@ from typing import Final, Self
 from pydantic import AliasChoices, ByteSize, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from jupyter_dodas.options import Count, GroupOptions, Memory
+from jupyter_dodas.options import Count, Memory
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.spark import conf
 
@@ -50,8 +50,11 @@ class SparkOptions(CommonOptions):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         groups = self.all_groups()
-        for name, group in {**groups, "driver": GroupOptions(memory=self.driver_memory)}.items():
-            if group.memory < conf.OVERHEAD:
-                raise PydanticCustomError("heap", f"Spark needs at least 512 MiB in each {name}")
+        small = dict(self.with_less_memory(conf.OVERHEAD))
+        if self.driver_memory < conf.OVERHEAD:
+            small["driver_memory"] = "driver"
+        if small:
+            why = f"Spark needs at least 512 MiB in each {next(iter(small.values()))}"
+            raise PydanticCustomError("heap", why, {"retry": dict.fromkeys(small, conf.OVERHEAD)})
         conf.check_asked(self.configuration, groups)
         return self

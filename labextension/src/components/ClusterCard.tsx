@@ -2,7 +2,8 @@
 
 import * as React from 'react';
 
-import type { Change, Cluster, Kind } from '../model/records';
+import type { Change, Cluster, Kind, Problem } from '../model/records';
+import { remedyChange, remedyWords } from '../model/remedy';
 import { bounds, type StepView, view, type View, wanted } from '../model/view';
 import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
@@ -57,6 +58,20 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
     }
   };
 
+  /** What would do, as a button; for a cluster that has failed, it is a new start as well. */
+  const remedy = (problem: Problem, failed: boolean): JSX.Element | null => {
+    const change = remedyChange(problem);
+    if (change === null || actions === null) {
+      return null;
+    }
+    const words = remedyWords(problem, kind?.options, trans);
+    return (
+      <button type="button" disabled={busy} onClick={() => void run(() => actions.change(cluster, failed ? { ...change, restart: true } : change))}>
+        {failed ? trans.__('Start again with %1', words) : trans.__('Ask for %1', words)}
+      </button>
+    );
+  };
+
   return (
     <article
       className="dodas-Card"
@@ -92,7 +107,11 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
           <p>{shown.note}</p>
         </div>
       )}
-      {shown.problem && <ProblemNote problem={shown.problem} tone={cluster.status.phase === 'failed' ? 'bad' : 'warn'} />}
+      {shown.problem && (
+        <ProblemNote problem={shown.problem} tone={cluster.status.phase === 'failed' ? 'bad' : 'warn'}>
+          {remedy(shown.problem, cluster.status.phase === 'failed')}
+        </ProblemNote>
+      )}
       {props.asOf !== undefined && <p className="dodas-Facts">{trans.__('As of %1', clock(props.asOf, now))}</p>}
       {actions && shown.can.scale && !shown.can.cancel && (
         <ScaleControl
@@ -107,6 +126,7 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
       {actions && <Buttons {...props} actions={actions} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />}
       {refused && (
         <ProblemNote problem={refused}>
+          {remedy(refused, false)}
           <button type="button" onClick={forget}>
             {trans.__('Close')}
           </button>

@@ -7,6 +7,7 @@ import { given, shown } from '../model/form';
 import { launchCode } from '../model/python';
 import { shares, withDefaults } from '../model/quota';
 import type { Kind, Options, Problem, Quota } from '../model/records';
+import { remedied, remedyWords } from '../model/remedy';
 import { size, type Translator } from '../model/words';
 import { QuotaBar } from './QuotaBar';
 import { ProblemNote } from './texts';
@@ -48,12 +49,14 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
   const [busy, setBusy] = React.useState(false);
   const [refused, setRefused] = React.useState<Problem | null>(null);
   const [said, setSaid] = React.useState('');
+  const submit = React.useRef<HTMLButtonElement>(null);
   const id = React.useId();
 
   const options = React.useMemo(() => given(schema, values), [schema, values]);
   const code = launchCode(kind.kind, name, options, kind.snippet);
   const { least, most } = shares(withDefaults(schema, values));
   const named = name === '' || new RegExp(`^${NAME}$`).test(name);
+  const instead = refused ? remedyWords(refused, schema, trans) : '';
   const atField = refused?.option && refused.option !== 'name' ? refused : null;
 
   const launch = async (): Promise<void> => {
@@ -67,10 +70,27 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
       setBusy(false);
     }
   };
+  /** What would do is only filled in: whoever is to ask for less may want to look at it first. */
+  const mend = ({ name: other, ...retry }: Options): void => {
+    if (typeof other === 'string') {
+      setName(other);
+    }
+    setValues(shown(schema, remedied(values, retry)));
+    setValid(true);
+    setRefused(null);
+    setSaid(trans.__('Filled in: %1.', instead));
+    submit.current?.focus();
+  };
   const tell = async (task: Promise<unknown> | void, words: string): Promise<void> => {
     await task;
     setSaid(words);
   };
+
+  const mending = instead !== '' && (
+    <button type="button" onClick={() => mend(refused?.retry ?? {})}>
+      {trans.__('Ask for %1', instead)}
+    </button>
+  );
 
   return (
     <form
@@ -150,7 +170,7 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
             {trans.__('%1 and %2 for its workers.', between(least.cores, most.cores, n => trans._n('%1 core', '%1 cores', n), trans), between(least.memory, most.memory, size, trans))}
           </p>
           <div className="dodas-Actions">
-            <button type="submit" className="dodas-is-strong" disabled={busy || !valid || !named}>
+            <button type="submit" ref={submit} className="dodas-is-strong" disabled={busy || !valid || !named}>
               {trans.__('Launch')}
             </button>
             {props.onInsert && (
@@ -162,7 +182,8 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
               {busy ? trans.__('Asking…') : said}
             </span>
           </div>
-          {refused && !atField && <ProblemNote problem={refused} />}
+          {refused && !atField && <ProblemNote problem={refused}>{mending}</ProblemNote>}
+          {atField && mending && <div className="dodas-Actions">{mending}</div>}
         </div>
       </div>
     </form>

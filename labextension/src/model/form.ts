@@ -25,7 +25,7 @@ function simple(schema: Schema): Schema {
       additionalProperties: typeof additionalProperties === 'object' ? simple(additionalProperties) : additionalProperties
     }),
     ...(items && { items: simple(items) }),
-    ...(rest.title && { title: words(rest.title) })
+    ...(rest.title && { title: optionTitle(rest.title) })
   };
   if (schema.format === 'memory') {
     const { pattern: _, default: amount, ...memory } = made;
@@ -47,7 +47,7 @@ function each(schemas: { readonly [name: string]: Schema }): { [name: string]: S
 }
 
 /** `Idle Timeout` as `Idle timeout`; `Gpus`, as pydantic writes it, as `GPUs`. */
-function words(title: string): string {
+export function optionTitle(title: string): string {
   const lower = title.charAt(0) + title.slice(1).toLowerCase();
   return lower.replace(/\bgpus\b/i, 'GPUs');
 }

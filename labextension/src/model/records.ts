@@ -15,6 +15,8 @@ export interface Problem {
   readonly cause: string;
   readonly remedy: string;
   readonly retryable?: boolean;
+  /** Options with which it would do, by their paths with dots. */
+  readonly retry?: Options;
   /** Of a request that was refused: which option is to blame, as a path with dots. */
   readonly option?: string;
 }

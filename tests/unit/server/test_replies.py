@@ -33,6 +33,7 @@ def test_every_error_has_the_one_shape(kind: type[DodasError]) -> None:
             "remedy": "Do this",
             "retryable": kind.retryable,
             "option": "",
+            "retry": {},
         }
     }
 
