@@ -93,6 +93,10 @@ class Cluster:
         """See `aio.Cluster.logs`."""
         return display.Logs(blocking.run(self._inner.logs, instance, lines=lines))
 
+    def usage(self) -> aio.Load | None:
+        """See `aio.Cluster.usage`."""
+        return blocking.run(self._inner.usage)
+
     def connection(self) -> aio.Connection:
         """See `aio.Cluster.connection`."""
         return blocking.run(self._inner.connection)

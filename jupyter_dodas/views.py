@@ -23,11 +23,14 @@ __all__ = [
     "GroupPatch",
     "KindList",
     "KindView",
+    "LoadView",
     "LogLine",
     "LogsQuery",
     "LogsView",
     "PictureView",
     "QuotaView",
+    "UsageQuery",
+    "UsageView",
     "dashboards",
     "drawn",
 ]
@@ -89,6 +92,14 @@ class LogsQuery(Body):
     instance: str | None = Field(default=None, description="One instance, `worker-2`, or all of a role or group, `worker`.")
     lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = Field(default=200, description="At most so many of each instance.")
     follow: bool = Field(default=False, description="Go on with each new line until the cluster is gone.")
+
+
+class UsageQuery(Body):
+    """Whether to go on."""
+
+    follow: bool = Field(
+        default=False, description="Go on with a line of JSON about every two seconds, for as long as somebody reads."
+    )
 
 
 # -- replies ----------------------------------------------------------------------------------------------------------
@@ -163,6 +174,19 @@ class LogLine(Body):
 
     instance: str
     line: str
+
+
+class LoadView(Body):
+    """What the workers of a cluster use now."""
+
+    cores: float = Field(description="Cores that compute.")
+    memory: int = Field(description="Resident bytes.")
+
+
+class UsageView(Body):
+    """What is used of what is held. It is no part of a record, costs something only while it is asked for, and gives no hints."""
+
+    usage: Mapping[str, LoadView] = Field(description="By cluster; those of which nobody can tell are left out.")
 
 
 class QuotaView(Body):

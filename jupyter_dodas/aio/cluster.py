@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from jupyter_dodas import blocking, registry, settings, versions
 from jupyter_dodas.aio.checking import checked
-from jupyter_dodas.backends.base import Backend, Connection, Line
+from jupyter_dodas.backends.base import Backend, Connection, Line, Load
 from jupyter_dodas.display import cells
 from jupyter_dodas.errors import (
     ClusterFailed,
@@ -30,12 +30,13 @@ from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.work import Observer
 from jupyter_dodas.spec import ClusterSpec, Condition, Intent, Phase, Problem, Receipt, Record
 
-__all__ = ["Cluster", "Connection", "Follower"]
+__all__ = ["Cluster", "Connection", "Follower", "Load", "load_of"]
 
 Follower: TypeAlias = Callable[[Record], None]
 """Is shown each new state of a cluster that somebody waits for."""
 
 _ATTEMPTS: Final = 5
+_GLANCE: Final = 0.5
 _PAUSE: Final = 0.05
 
 logger = getLogger(__name__)
@@ -238,6 +239,13 @@ class Cluster:
             async for new in said:
                 yield new
 
+    async def usage(self) -> Load | None:
+        """Measure for half a second what its workers use: cores that compute, and memory. None where nobody can tell."""
+        async with aclosing(self._backend.loads(every=_GLANCE)) as looks:
+            async for loads in looks:
+                return load_of(await self.record(), loads.get(self.name, {}))
+        return None
+
     async def connection(self) -> Connection:
         """Return what a client needs to reach it.
 
@@ -354,6 +362,12 @@ class _Deadline:
                 cause="It goes on by itself; only the waiting has ended.",
                 remedy=f"`dodas show {self._name}` tells where it is.",
             ) from error
+
+
+def load_of(record: Record, loads: Mapping[str, Load]) -> Load:
+    """Add up what the workers of a cluster use, as `limits.held` adds up what they hold."""
+    workers = (name for name, instance in record.status.instances.items() if instance.group is not None)
+    return sum((loads[name] for name in workers if name in loads), Load())
 
 
 def _is_of(name: str, instance: str | None) -> bool:

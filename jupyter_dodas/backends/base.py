@@ -17,7 +17,20 @@ from jupyter_dodas.services.base import Endpoint, Instance, Service, Site
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Problem, Receipt, Record
 
-__all__ = ["MANDATE", "TOKEN", "Backend", "Connection", "InstanceState", "Line", "Runner", "Running", "Store", "Tenure", "lost"]
+__all__ = [
+    "MANDATE",
+    "TOKEN",
+    "Backend",
+    "Connection",
+    "InstanceState",
+    "Line",
+    "Load",
+    "Runner",
+    "Running",
+    "Store",
+    "Tenure",
+    "lost",
+]
 
 
 Line: TypeAlias = tuple[str, str]
@@ -205,6 +218,17 @@ class Connection:
     secrets: Path
 
 
+@dataclass(frozen=True)
+class Load:
+    """What something uses now: cores that compute, and bytes of memory."""
+
+    cores: float = 0.0
+    memory: int = 0
+
+    def __add__(self, other: "Load") -> "Load":
+        return Load(self.cores + other.cores, self.memory + other.memory)
+
+
 class Tenure(Protocol):
     """What the one controller of a place holds: its records and its instances, for as long as it is in charge."""
 
@@ -278,6 +302,14 @@ class Backend(Protocol):
 
     def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
         """Yield the last lines of the instances that are wanted, then what is new, until the cluster is gone."""
+        ...
+
+    def loads(self, *, every: float) -> AsyncGenerator[Mapping[str, Mapping[str, Load]], None]:
+        """Yield what instances use now, by cluster and instance, about every so many seconds until it is closed.
+
+        It costs something only meanwhile, writes nothing and gives no hints. Whose use is not known is left out; where nobody can
+        tell at all, it ends.
+        """
         ...
 
 

@@ -1,12 +1,14 @@
 """What handlers do with clusters, without a word of HTTP: read, launch, change, stop."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from functools import cached_property
 from typing import Any, Final
 
 from jupyter_dodas import aio, registry, settings
 from jupyter_dodas.aio.checking import checked
+from jupyter_dodas.aio.cluster import load_of
 from jupyter_dodas.aio.launching import quota_of
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
@@ -14,7 +16,7 @@ from jupyter_dodas.errors import ClusterFailed, DamagedRecord, InvalidOption, Ne
 from jupyter_dodas.limits import Quota
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
-from jupyter_dodas.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch
+from jupyter_dodas.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch, LoadView, UsageView
 
 __all__ = ["Clusters", "patched", "written"]
 
@@ -143,6 +145,15 @@ class Clusters:
                 del self._asked[name]
             else:
                 await self.backend.wake(name)
+
+    async def usage(self, every: float) -> AsyncGenerator[UsageView, None]:
+        """Yield what the workers of all clusters use, about every so many seconds."""
+        async with aclosing(self.backend.loads(every=every)) as looks:
+            async for loads in looks:
+                records = [record for record in await self.backend.store.list() if not registry.is_hidden(record.spec.kind)]
+                found = {record.name: load_of(record, loads[record.name]) for record in records if record.name in loads}
+                views = {name: LoadView(cores=round(load.cores, 3), memory=load.memory) for name, load in found.items()}
+                yield UsageView(usage=views)
 
     async def quota(self) -> Quota:
         """Tell what may be held and what is held."""

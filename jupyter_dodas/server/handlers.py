@@ -1,12 +1,14 @@
 """The REST interface: one short handler for each resource."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.utils import url_path_join
+from pydantic import BaseModel
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -16,11 +18,26 @@ from jupyter_dodas.server import openapi
 from jupyter_dodas.server.base import DodasHandler
 from jupyter_dodas.server.clusters import Clusters, written
 from jupyter_dodas.server.proxy import DashboardHandler
-from jupyter_dodas.views import ClusterPatch, ClusterRequest, KindList, KindView, LogLine, LogsQuery, LogsView, QuotaView
+from jupyter_dodas.views import (
+    ClusterPatch,
+    ClusterRequest,
+    KindList,
+    KindView,
+    LogLine,
+    LogsQuery,
+    LogsView,
+    QuotaView,
+    UsageQuery,
+    UsageView,
+)
 
 __all__ = ["API", "routes"]
 
 API: Final = "/dodas/api/v1"
+
+_GLANCE: Final = 0.5
+_EVERY: Final = 2.0
+"""Seconds between two looks at what is used."""
 
 
 class KindsHandler(DodasHandler):
@@ -80,10 +97,37 @@ class ClusterHandler(DodasHandler):
             self.reply(written(record), HTTPStatus.ACCEPTED, of=record)
 
 
-class LogsHandler(DodasHandler):
-    """What the instances of a cluster wrote."""
+class FollowingHandler(DodasHandler):
+    """A reply that goes on, by lines of JSON, for as long as somebody reads."""
 
     _following: "asyncio.Task[None] | None" = None
+
+    async def follow(self, views: AsyncGenerator[Sequence[BaseModel], None]) -> None:
+        """Write what comes, until there is no more."""
+        self._following = asyncio.create_task(self._write_all(views))
+        await asyncio.wait([self._following])
+
+    async def _write_all(self, views: AsyncGenerator[Sequence[BaseModel], None]) -> None:
+        self.set_header("Content-Type", "application/x-ndjson")
+        self.set_header("X-Accel-Buffering", "no")  # a proxy that gathers lines would delay them for ever
+        try:
+            async with aclosing(views) as all_of_them:
+                async for some in all_of_them:
+                    self.write("".join(f"{view.model_dump_json()}\n" for view in some))
+                    await self.flush()
+            self.finish(set_content_type="application/x-ndjson")
+        except StreamClosedError:
+            pass
+
+    def on_connection_close(self) -> None:
+        """Stop looking when nobody reads any more."""
+        super().on_connection_close()
+        if self._following is not None:
+            self._following.cancel()
+
+
+class LogsHandler(FollowingHandler):
+    """What the instances of a cluster wrote."""
 
     @web.authenticated
     @authorized
@@ -101,28 +145,32 @@ class LogsHandler(DodasHandler):
             )
         if not query.follow:
             return self.reply(LogsView(logs=found))
-        self._following = asyncio.create_task(self._follow(cluster, query))
-        await asyncio.wait([self._following])
-        return None
+        return await self.follow(self._lines(cluster, query))
 
-    async def _follow(self, cluster: aio.Cluster, query: LogsQuery) -> None:
-        self.set_header("Content-Type", "application/x-ndjson")
-        self.set_header("X-Accel-Buffering", "no")  # a proxy that gathers lines would delay them for ever
-        try:
-            async with aclosing(cluster.tail(query.instance, lines=query.lines)) as said:
-                async for lines in said:
-                    views = [LogLine.model_construct(instance=name, line=line) for name, line in lines]
-                    self.write("".join(f"{view.model_dump_json()}\n" for view in views))
-                    await self.flush()
-            self.finish(set_content_type="application/x-ndjson")
-        except StreamClosedError:
-            pass
+    async def _lines(self, cluster: aio.Cluster, query: LogsQuery) -> AsyncGenerator[Sequence[LogLine], None]:
+        async with aclosing(cluster.tail(query.instance, lines=query.lines)) as said:
+            async for lines in said:
+                yield [LogLine.model_construct(instance=name, line=line) for name, line in lines]
 
-    def on_connection_close(self) -> None:
-        """Stop looking when nobody reads any more."""
-        super().on_connection_close()
-        if self._following is not None:
-            self._following.cancel()
+
+class UsageHandler(FollowingHandler):
+    """What is used of what is held."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Measure for a moment, or go on with each new look as a line of JSON."""
+        if self.query(UsageQuery).follow:
+            return await self.follow(self._looks())
+        async with aclosing(self.clusters.usage(_GLANCE)) as looks:
+            async for view in looks:
+                return self.reply(view)
+        return self.reply(UsageView(usage={}))
+
+    async def _looks(self) -> AsyncGenerator[Sequence[UsageView], None]:
+        async with aclosing(self.clusters.usage(_EVERY)) as looks:
+            async for view in looks:
+                yield [view]
 
 
 class QuotaHandler(DodasHandler):
@@ -185,6 +233,7 @@ def routes(clusters: Clusters, *, open_proxy: bool) -> list[tuple[Any, ...]]:
         (rf"{API}/clusters/{name}/logs", LogsHandler, shared),
         (rf"{API}/clusters/{name}/ui/{name}(/.*)?", DashboardHandler, shared),
         (rf"{API}/quota", QuotaHandler, shared),
+        (rf"{API}/usage", UsageHandler, shared),
         (rf"{API}/openapi\.json", OpenApiHandler, shared),
         (rf"{API}(?:/.*)?", NowhereHandler, shared),
     ]

@@ -67,9 +67,13 @@ OPERATIONS: Final = (
         query=views.LogsQuery,
     ),
     Operation("/quota", "get", "What may be held and what is", {200: views.QuotaView}),
+    Operation("/usage", "get", "What is used of what is held", {200: views.UsageView}, errors=(400,), query=views.UsageQuery),
     Operation("/openapi.json", "get", "This document", {200: None}),
 )
 """All of them but the dashboards, which are no data; docs/reference/rest.md tells of these."""
+
+_LINES: Final[Mapping[type[BaseModel] | None, str]] = {views.LogsQuery: "LogLine", views.UsageQuery: "UsageView"}
+"""What replies that go on are made of."""
 
 _MODELS: Final[Sequence[tuple[type[BaseModel], Literal["validation", "serialization"]]]] = (
     (views.ClusterRequest, "validation"),
@@ -80,6 +84,7 @@ _MODELS: Final[Sequence[tuple[type[BaseModel], Literal["validation", "serializat
     (views.LogsView, "serialization"),
     (views.LogLine, "serialization"),
     (views.QuotaView, "serialization"),
+    (views.UsageView, "serialization"),
     (ErrorReply, "serialization"),
 )
 
@@ -166,8 +171,8 @@ def _reply(operation: Operation, model: type[BaseModel] | None, bodies: Mapping[
             {"content": {"application/json": {"schema": {"type": "object"}}}} if operation.method == "get" else {}
         )
     content = {"application/json": {"schema": bodies[model]}}
-    if operation.query is views.LogsQuery:
-        content["application/x-ndjson"] = {"schema": {"type": "string", "description": "With `follow`: a LogLine a line."}}
+    if said := _LINES.get(operation.query):
+        content["application/x-ndjson"] = {"schema": {"type": "string", "description": f"With `follow`: a {said} a line."}}
     made: dict[str, Any] = {"description": operation.summary, "content": content}
     if model is views.ClusterView:
         made["headers"] = {"ETag": {"description": "The tag of the cluster.", "schema": {"type": "string"}}}

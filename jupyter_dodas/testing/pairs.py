@@ -111,6 +111,14 @@ class PairContract:
         for name, text in known.items():
             assert "\n".join(said.get(name, ())).startswith(text)
 
+    async def test_what_it_uses_is_told_to_who_looks(self, ground: Ground) -> None:
+        async with await self.launch(workers=2) as cluster:
+            used = await cluster.usage()
+            if used is not None:  # not every place can tell
+                used = await until(cluster.usage, within=_UP, meets=lambda load: load is not None and load.memory > 0)
+                assert used is not None
+                assert 0 <= used.cores < 64
+
     async def test_a_dead_controller_is_replaced_and_nothing_is_lost(self, ground: Ground) -> None:
         async with await self.launch(workers=2) as cluster:
             before = await cluster.record()

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from jupyter_dodas.backends.base import Connection, Line
-from jupyter_dodas.backends.kubernetes import parcel, patch
+from jupyter_dodas.backends.base import Connection, Line, Load
+from jupyter_dodas.backends.kubernetes import loads, parcel, patch
 from jupyter_dodas.backends.kubernetes.allowance import Allowances
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.lease import Lease, here
@@ -154,6 +154,10 @@ class KubernetesBackend:
     def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
         """See `Backend.tail`."""
         return tail(self._api, self.store, cluster, wanted, lines=lines)
+
+    def loads(self, *, every: float) -> AsyncGenerator[Mapping[str, Mapping[str, Load]], None]:
+        """See `Backend.loads`."""
+        return loads.follow(self._api, every)
 
 
 def _lives(process: int) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jupyter_dodas
-from jupyter_dodas.backends.base import Connection, Line
-from jupyter_dodas.backends.local import allowance, logs
+from jupyter_dodas.backends.base import Connection, Line, Load
+from jupyter_dodas.backends.local import allowance, loads, logs
 from jupyter_dodas.backends.local.bus import BusClient
 from jupyter_dodas.backends.local.layout import Layout
 from jupyter_dodas.backends.local.store import LocalStore
@@ -108,6 +108,10 @@ class LocalBackend:
     def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
         """See `Backend.tail`."""
         return logs.tail(self._layout, cluster, wanted, lines=lines)
+
+    def loads(self, *, every: float) -> AsyncGenerator[Mapping[str, Mapping[str, Load]], None]:
+        """See `Backend.loads`."""
+        return loads.follow(self._layout, every)
 
 
 def _execute(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> int:

@@ -13,6 +13,7 @@ do       with                                           reply
 run      a `guard.Run`: name, command, python, modules, ``{}``; nothing happens if the name is there
          surroundings, environment, folder, log, grace
 observe                                                 ``{"instances": {name: ...}, "epoch", "namespace"}``
+measure                                                 ``{"used": {name: [CPU seconds, bytes]}, "at": seconds}``
 end      name                                           ``{}``; polite, and after its grace not
 kill     name                                           ``{}``
 forget   name                                           ``{}``
@@ -32,7 +33,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from jupyter_dodas.backends.local import guard
+from jupyter_dodas.backends.local import guard, measure
 from jupyter_dodas.backends.local.peers import Message, Peers, listen
 from jupyter_dodas.backends.local.title import entitle
 
@@ -209,6 +210,9 @@ class Keeper:
                 self._run(request)
             case "observe":
                 return {"instances": self._view(), "epoch": self._epoch, "namespace": self._namespace}
+            case "measure":
+                alive = {name: i.pid for name, i in self._instances.items() if i.pid and i.exit is None}
+                return {"used": {name: measure.below(pid) for name, pid in alive.items()}, "at": time.monotonic()}
             case "end":
                 self._end(request["name"], signal.SIGTERM)
             case "kill":

@@ -4,6 +4,7 @@ import * as React from 'react';
 
 import type { Change, Cluster, Kind, Problem } from '../model/records';
 import { remedyChange, remedyWords } from '../model/remedy';
+import type { Used } from '../model/usage';
 import { bounds, type StepView, view, type View, wanted } from '../model/view';
 import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
@@ -33,8 +34,8 @@ export interface ClusterCardProps {
   readonly trans: Translator;
   /** When it was so, of one that is only remembered: Unix seconds. */
   readonly asOf?: number;
-  /** Workers that were held, over time. */
-  readonly trend?: readonly number[];
+  /** What it uses, while somebody can tell. */
+  readonly used?: Used | undefined;
   /** Whether one comes to it with the tab key. */
   readonly current?: boolean;
 }
@@ -44,11 +45,11 @@ const HOUR = 3600;
 const MOST_DRAWN = 48;
 
 export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardProps): JSX.Element {
-  const { cluster, kind, actions, trans, current = true } = props;
+  const { cluster, kind, actions, trans, used, current = true } = props;
   const timed = cluster.status.stops_at !== null || cluster.spec.keep_until !== null;
   const now = useNow(timed ? 15 : null);
   const { busy, refused, run, forget } = useTask();
-  const shown = view(cluster, now, trans);
+  const shown = view(cluster, now, trans, used);
   const code = shown.can.use ? actions?.code?.(cluster) : undefined;
 
   const onKeyDown = (event: React.KeyboardEvent<HTMLElement>): void => {
@@ -92,12 +93,12 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
           <Shape mark={shown.mark} /> {shown.phase}
         </span>
       </header>
-      {(shown.facts.length > 0 || props.trend) && (
+      {shown.facts.length > 0 && (
         <div className="dodas-Row dodas-Facts">
           {shown.facts.map(fact => (
             <span key={fact}>{fact}</span>
           ))}
-          {props.trend && <Sparkline values={props.trend} label={trans.__('Cores held: %1 at most', Math.max(...props.trend, 0))} />}
+          {used && <Sparkline values={used.trend} label={trans.__('Cores in use lately: at most %1', Math.max(...used.trend).toFixed(1))} />}
         </div>
       )}
       <Workers shown={shown} trans={trans} />

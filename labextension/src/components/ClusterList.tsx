@@ -3,6 +3,7 @@
 import * as React from 'react';
 
 import type { Snapshot } from '../model/clusters';
+import type { Usage } from '../model/usage';
 import type { Translator } from '../model/words';
 import { type ClusterActions, ClusterCard } from './ClusterCard';
 import { QuotaBar } from './QuotaBar';
@@ -10,6 +11,8 @@ import { ProblemNote } from './texts';
 
 export interface ClusterListProps {
   readonly snapshot: Snapshot;
+  /** What clusters use, while somebody can tell. */
+  readonly usage?: Usage;
   readonly actions: ClusterActions;
   readonly trans: Translator;
   readonly onNew: () => void;
@@ -42,6 +45,7 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
               <ClusterCard
                 cluster={cluster}
                 kind={titles.get(cluster.spec.kind)}
+                used={props.usage?.get(cluster.name)}
                 actions={actions}
                 trans={trans}
                 current={cluster.name === current}

@@ -6,12 +6,14 @@ import * as React from 'react';
 import type { ClusterActions } from '../components/ClusterCard';
 import { ClusterList } from '../components/ClusterList';
 import { connectCode, exampleCode } from '../model/python';
+import { Usages } from '../model/usage';
 import { report } from '../model/view';
 import { icon } from './icon';
 import type { IDodas } from './tokens';
 
 export class Sidebar extends ReactWidget {
   private readonly actions: ClusterActions;
+  private readonly usages: Usages;
 
   constructor(private readonly dodas: IDodas) {
     super();
@@ -21,17 +23,48 @@ export class Sidebar extends ReactWidget {
     this.title.caption = dodas.trans.__('Clusters');
     this.node.setAttribute('aria-label', dodas.trans.__('Clusters'));
     this.actions = actions(dodas);
+    this.usages = new Usages(signal => dodas.clusters.api.usage(signal));
+    document.addEventListener('visibilitychange', this.look);
   }
 
+  override dispose(): void {
+    document.removeEventListener('visibilitychange', this.look);
+    this.usages.rest();
+    super.dispose();
+  }
+
+  protected override onAfterAttach(message: Parameters<ReactWidget['processMessage']>[0]): void {
+    super.onAfterAttach(message);
+    this.look();
+  }
+
+  protected override onAfterShow(): void {
+    this.look();
+  }
+
+  protected override onAfterHide(): void {
+    this.look();
+  }
+
+  /** What clusters use is measured only while it is seen. */
+  private readonly look = (): void => {
+    if (this.isVisible && !document.hidden) {
+      this.usages.watch();
+    } else {
+      this.usages.rest();
+    }
+  };
+
   protected override render(): JSX.Element {
-    return <Live dodas={this.dodas} actions={this.actions} />;
+    return <Live dodas={this.dodas} actions={this.actions} usages={this.usages} />;
   }
 }
 
-function Live({ dodas, actions }: { dodas: IDodas; actions: ClusterActions }): JSX.Element {
+function Live({ dodas, actions, usages }: { dodas: IDodas; actions: ClusterActions; usages: Usages }): JSX.Element {
   const { clusters, trans } = dodas;
   const snapshot = React.useSyncExternalStore(clusters.subscribe, clusters.snapshot);
-  return <ClusterList snapshot={snapshot} actions={actions} trans={trans} onNew={() => dodas.launch()} onRetry={() => clusters.refresh()} />;
+  const usage = React.useSyncExternalStore(usages.subscribe, usages.snapshot);
+  return <ClusterList snapshot={snapshot} usage={usage} actions={actions} trans={trans} onNew={() => dodas.launch()} onRetry={() => clusters.refresh()} />;
 }
 
 /** What a card in Lab can do. */

@@ -1,6 +1,6 @@
 /** The REST interface of the server extension, over whatever sends requests: Lab's connection, or `fetch`. */
 
-import type { Change, Cluster, Kind, LogLine, Options, Problem, Quota } from './records';
+import type { Change, Cluster, Kind, Loads, LogLine, Options, Problem, Quota } from './records';
 
 /** Sends a request to a path below the API. It fails only where nobody answers. */
 export type Send = (path: string, init?: RequestInit) => Promise<Response>;
@@ -69,7 +69,21 @@ export class Api {
 
   /** The last lines of a cluster's instances, then each new one, until it is gone or `signal` says so. */
   async *logs(name: string, lines: number, signal: AbortSignal): AsyncGenerator<readonly LogLine[]> {
-    const response = await this.reply(`${path(name)}/logs?follow=true&lines=${lines}`, { signal });
+    yield* this.lines<LogLine>(`${path(name)}/logs?follow=true&lines=${lines}`, signal);
+  }
+
+  /** What clusters use, every two seconds or so, until `signal` says so, or nobody can tell. */
+  async *usage(signal: AbortSignal): AsyncGenerator<Loads> {
+    for await (const said of this.lines<{ usage: Loads }>('usage?follow=true', signal)) {
+      const last = said.at(-1);
+      if (last) {
+        yield last.usage;
+      }
+    }
+  }
+
+  private async *lines<T>(where: string, signal: AbortSignal): AsyncGenerator<readonly T[]> {
+    const response = await this.reply(where, { signal });
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
@@ -79,7 +93,7 @@ export class Api {
       }
       const parts = (rest + value).split('\n');
       rest = parts.pop() ?? '';
-      const said = parts.filter(part => part !== '').map(part => JSON.parse(part) as LogLine);
+      const said = parts.filter(part => part !== '').map(part => JSON.parse(part) as T);
       if (said.length) {
         yield said;
       }

@@ -94,6 +94,14 @@ export interface Quota {
   readonly groups: readonly string[];
 }
 
+/** What the workers of a cluster use now. */
+export interface Load {
+  readonly cores: number;
+  readonly memory: number;
+}
+
+export type Loads = { readonly [cluster: string]: Load };
+
 export interface LogLine {
   readonly instance: string;
   readonly line: string;

@@ -1,6 +1,6 @@
 /** What there is to tell of a cluster, in words (`jupyter_dodas.display.view` tells the same in Python). Pure: the time is an argument. */
 
-import type { Bounds, Cluster, Condition, Json, Phase, Problem, Step } from './records';
+import type { Bounds, Cluster, Condition, Json, Load, Phase, Problem, Step } from './records';
 import { clock, lasting, size, type Translator } from './words';
 
 /** What a colour may underline; the words and shapes say it as well. */
@@ -50,7 +50,7 @@ export interface View {
   readonly can: { readonly scale: boolean; readonly use: boolean; readonly restart: boolean; readonly cancel: boolean };
 }
 
-export function view(cluster: Cluster, now: number, trans: Translator): View {
+export function view(cluster: Cluster, now: number, trans: Translator, used?: Load): View {
   const { spec, status } = cluster;
   const phase = spec.intent === 'stop' && status.phase !== 'stopped' ? 'stopping' : status.phase;
   const warned = phase === 'ready' && (status.stops_at !== null || status.problem !== null);
@@ -59,7 +59,7 @@ export function view(cluster: Cluster, now: number, trans: Translator): View {
   return {
     phase: phaseName(phase, trans),
     mark: warned ? { ...MARKS.ready, tone: 'warn' } : MARKS[phase],
-    facts: facts(cluster, now, trans),
+    facts: facts(cluster, now, trans, used),
     steps: launching || (phase === 'failed' && status.ready_at === null) ? status.steps.map(s => step(s, phase, trans)) : [],
     workers: workers.map(([name, { condition }]) => ({ name, condition })),
     ready: workers.filter(([, { condition }]) => condition === 'ready').length,
@@ -111,7 +111,7 @@ export function wanted(cluster: Cluster): number {
   return bounds(cluster) !== null || typeof asked !== 'number' ? (target ?? 0) : asked;
 }
 
-function facts({ spec, status }: Cluster, now: number, trans: Translator): string[] {
+function facts({ spec, status }: Cluster, now: number, trans: Translator, used: Load | undefined): string[] {
   if (status.phase === 'failed') {
     return [];
   }
@@ -131,8 +131,8 @@ function facts({ spec, status }: Cluster, now: number, trans: Translator): strin
     ...Object.entries(status.targets)
       .filter(([group]) => group !== 'worker')
       .map(([group, number]) => trans.__('%1 of them %2', number, group)),
-    cores ? trans._n('%1 core', '%1 cores', cores) : '',
-    memory ? size(memory) : '',
+    cores && used ? trans._n('%2 of %1 core', '%2 of %1 cores', cores, used.cores.toFixed(1)) : cores ? trans._n('%1 core', '%1 cores', cores) : '',
+    memory && used ? trans.__('%1 of %2', size(used.memory), size(memory)) : memory ? size(memory) : '',
     status.ready_at !== null && workers.length ? trans.__('since %1', clock(status.ready_at, now)) : ''
   ];
   return said.filter(fact => fact !== '');

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from distributed import Client
 from distributed.core import Status
 
 from jupyter_dodas import blocking
-from jupyter_dodas.backends.base import Backend, Connection, Line, Store
+from jupyter_dodas.backends.base import Backend, Connection, Line, Load, Store
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import ClusterFailed, InvalidOption, NotFound, TimedOut
 from jupyter_dodas.limits import Allowance
@@ -68,6 +68,9 @@ class OnePlace(Backend):
 
     async def tail(self, cluster: str, wanted: Callable[[str], bool], *, lines: int) -> AsyncGenerator[Sequence[Line], None]:
         yield ()
+
+    async def loads(self, *, every: float) -> AsyncGenerator[Mapping[str, Mapping[str, Load]], None]:
+        yield {}
 
     async def begin(self) -> Record:
         await self._store.create(self._processes.spec)
