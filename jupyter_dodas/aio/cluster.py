@@ -148,7 +148,7 @@ class Cluster:
         timeout
             Seconds to wait until it is gone.
         """
-        await asyncio.to_thread(cells.settle, self._uid)
+        await self._settle()
         try:
             await self._change(lambda spec: spec.model_copy(update={"intent": Intent.STOP}), failed_too=True)
             async with self._deadline(timeout, "be gone"), aclosing(self.follow()) as states:
@@ -170,6 +170,10 @@ class Cluster:
     def _show_work(self, observer: Observer) -> None:
         """Show, below the cells of this notebook, what this cluster does for a client."""
         cells.observe(observer, self.name, self._uid)
+
+    async def _settle(self) -> None:
+        """Take a last look at what it does, before it stops and nobody can tell."""
+        await asyncio.to_thread(cells.settle, self._uid)
 
     async def wait(self, *, timeout: float = 300, follower: Follower | None = None) -> None:
         """Wait until it is ready, with all workers that were asked for.

@@ -37,15 +37,25 @@ class Work:
 class Observer(Protocol):
     """Looks at the work of one client or session. All is called in one thread that may wait; what it raises is no harm."""
 
-    title: str
-    """The name that the community knows: ``Spark``."""
-    row: str
-    """What one `Work` is, in the singular: ``stage``; empty if that is not worth counting."""
-    item: str
-    """What is counted, in the singular: ``task``."""
+    @property
+    def title(self) -> str:
+        """The name that the community knows: ``Spark``."""
+        ...
 
-    lag: float
-    """Seconds by which what it sees may be late."""
+    @property
+    def row(self) -> str:
+        """What one `Work` is, in the singular: ``stage``; empty if that is not worth counting."""
+        ...
+
+    @property
+    def item(self) -> str:
+        """What is counted, in the singular: ``task``."""
+        ...
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which what it sees may be late."""
+        ...
 
     def look(self, since: float) -> Sequence[Work]:
         """Return what was not over at a time, or has begun after it, in the order in which it began.

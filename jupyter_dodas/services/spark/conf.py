@@ -11,7 +11,7 @@ from jupyter_dodas.options import GroupOptions
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.spark.java import PATIENT, sharing
 
-__all__ = ["OVERHEAD", "check_asked", "check_given", "encryption", "executor_options", "of_applications", "size"]
+__all__ = ["OF_CONNECT", "OVERHEAD", "check_asked", "check_given", "encryption", "executor_options", "of_applications", "size"]
 
 OVERHEAD: Final = 512 * 2**20
 """The least that an executor runs in: Spark keeps 300 MiB for itself and insists on half as much again."""
@@ -27,6 +27,14 @@ _OURS: Final = re.compile(
 
 _SECRET: Final = re.compile(r"secret|password|token|access[.]?key", re.IGNORECASE)
 """Names that Spark itself hides the values of."""
+
+OF_CONNECT: Final[Mapping[str, str]] = {
+    # How often a client hears of its tasks; by default every two seconds.
+    "spark.connect.progress.reportInterval": "300ms",
+    # Each session has a working folder of its own, where Python would look for the socket, which Java makes in another one.
+    "spark.python.unix.domain.socket.enabled": "false",
+}
+"""Settings of Connect servers, beside those of every application."""
 
 _CORRECT: Final = "leave the setting out, or correct it"
 

@@ -79,10 +79,22 @@ class SparkCluster(aio.Cluster):
             from jupyter_dodas.services.spark import connect
 
             token = credentials.read(connection.secrets)[credentials.TOKEN]
-            return connect.session(self._uid, connection.addresses["connect"], token, given)
+            return self._shown(connect.session(self._uid, connection.addresses["connect"], token, given))
         if (here := self._backend.here) is None:
             raise _apart(self.name)
-        return self._classic(record, options, connection, here, given)
+        return self._shown(self._classic(record, options, connection, here, given))
+
+    def _shown(self, session: "SparkSession") -> "SparkSession":
+        """Show below cells what it does for a session; nothing depends on that."""
+        if self._may_show_work():
+            from jupyter_dodas.services.spark import work
+
+            try:
+                if (observer := work.observer(session)) is not None:
+                    self._show_work(observer)
+            except Exception:
+                logger.debug("The work of %r will not be shown", self.name, exc_info=True)
+        return session
 
     async def client(self) -> "SparkSession":
         """See `session`."""
@@ -94,6 +106,7 @@ class SparkCluster(aio.Cluster):
 
     async def stop(self, *, timeout: float = 60) -> Any:
         """See `aio.Cluster.stop`. Sessions of this process end first, and a classic one finishes its event log."""
+        await self._settle()
         await asyncio.to_thread(_end_sessions, self._uid)
         return await super().stop(timeout=timeout)
 

@@ -72,7 +72,7 @@ class SparkService(Service):
                 command = (*common, f"--master={_master(site)['rpc']}", f"--cores={group.cores}", f"--memory={int(group.memory)}")
                 cores, memory = group.cores, int(group.memory)
             case _:
-                settings = {**conf.of_applications(f"{spec.name} (Connect)", options), **options.configuration}
+                settings = {**conf.of_applications(f"{spec.name} (Connect)", options), **conf.OF_CONNECT, **options.configuration}
                 command = (
                     *(*common, f"--master={_master(site)['rpc']}", f"--memory={int(options.driver_memory)}"),
                     *(f"--setting={name}={value}" for name, value in settings.items()),
