@@ -26,17 +26,18 @@ SETTINGS: Final = {"notification": {"fetchNews": "false", "checkForUpdates": Fal
 
 
 @pytest.fixture
-def server(place: Place, tmp_path: Path) -> Iterator[JupyterServer]:
-    """Jupyter Server with Lab, at a place with limits."""
+def server(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iterator[JupyterServer]:
+    """Jupyter Server with Lab, at a place with limits; with False as its parameter, without our extension of it."""
     if not (BUILT / "package.json").is_file():
         pytest.skip("the screens are not built: script/test lab")
     (place.root / "config.toml").write_text(LIMITS)
     (tmp_path / "labextensions").mkdir()
     (tmp_path / "labextensions" / "jupyter-dodas").symlink_to(BUILT)
+    extensions = {"jupyter_server_proxy": True, "jupyterlab": True, "jupyter_dodas": getattr(request, "param", True)}
     found = JupyterServer(
         {**place.variables, "JUPYTER_PATH": str(tmp_path)},
         {
-            "ServerApp": {"jpserver_extensions": {"jupyter_server_proxy": True, "jupyterlab": True}},
+            "ServerApp": {"jpserver_extensions": extensions},
             "LabApp": {"user_settings_dir": str(tmp_path / "settings"), "workspaces_dir": str(tmp_path / "workspaces")},
         },
     )
