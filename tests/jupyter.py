@@ -61,12 +61,21 @@ class JupyterServer:
             traits.setdefault(name, {}).update(values)
         (folder / "config").mkdir()
         (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(traits))
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+        self._variables = variables
+        self.process = self._begin()
+        self.url = f"http://127.0.0.1:{self.port}{traits['ServerApp'].get('base_url', '').rstrip('/')}"
+        self.api = f"{self.url}/dodas/api/v1"
+        self.client = httpx.Client(base_url=f"{self.api}/", headers=self.headers, timeout=30)
+        blocking_until(self._answers, within=30)
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        folder = self.log.parent
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
                 [sys.executable, "-m", "jupyter_server"],
                 env={
                     **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
-                    **variables,
+                    **self._variables,
                     "JUPYTER_CONFIG_DIR": str(folder / "config"),
                     "JUPYTER_CONFIG_PATH": str(ROOT / "jupyter-config"),
                     "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
@@ -77,9 +86,10 @@ class JupyterServer:
                 stdout=log,
                 stderr=log,
             )
-        self.url = f"http://127.0.0.1:{self.port}{traits['ServerApp'].get('base_url', '').rstrip('/')}"
-        self.api = f"{self.url}/dodas/api/v1"
-        self.client = httpx.Client(base_url=f"{self.api}/", headers=self.headers, timeout=30)
+
+    def begin_again(self) -> None:
+        """Start it where it was, after it has ended."""
+        self.process = self._begin()
         blocking_until(self._answers, within=30)
 
     @property

@@ -46,11 +46,11 @@ def server(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
-def open_lab(browser: Browser, server: JupyterServer, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
-    """Open Lab in a theme, with the clusters at its side."""
+def open_lab(browser: Browser, server: JupyterServer, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open Lab in a theme, with the clusters at its side; `before` may change what the page is told."""
     contexts: list[BrowserContext] = []
 
-    def opened(theme: str = "JupyterLab Light") -> Page:
+    def opened(theme: str = "JupyterLab Light", before: Callable[[Page], object] = lambda page: None) -> Page:
         folder = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in {**SETTINGS, "themes": {"theme": theme}}.items():
@@ -58,6 +58,7 @@ def open_lab(browser: Browser, server: JupyterServer, tmp_path: Path) -> Iterato
         contexts.append(window(browser))
         page = contexts[-1].new_page()
         page.set_default_timeout(WITHIN)
+        before(page)
         page.goto(f"{server.url}/lab/workspaces/tests-{len(contexts)}?token={server.token}")
         page.get_by_role("tab", name="Clusters").click()
         return page

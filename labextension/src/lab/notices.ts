@@ -4,6 +4,7 @@ import { Notification } from '@jupyterlab/apputils';
 
 import type { Clusters } from '../model/clusters';
 import { type News, news } from '../model/news';
+import type { Cluster } from '../model/records';
 import { view } from '../model/view';
 import type { Translator } from '../model/words';
 
@@ -11,11 +12,14 @@ const HOUR = 3600;
 
 /** Tells of what becomes ready, fails, or will be stopped, until it is disposed of. */
 export function notices(clusters: Clusters, trans: Translator, wanted: () => boolean): () => void {
-  let before = clusters.snapshot();
+  let before: readonly Cluster[] | null = null;
   return clusters.subscribe(() => {
-    const after = clusters.snapshot();
-    // The first list is no news, but for what will be stopped.
-    const all = news(before.clusters, after.clusters);
+    const { quota, clusters: after } = clusters.snapshot();
+    // Before the first answer there is no list, not an empty one.
+    if (quota === null || after === before) {
+      return;
+    }
+    const all = news(before, after);
     before = after;
     if (wanted()) {
       all.forEach(one => tell(one, clusters, trans));

@@ -55,6 +55,12 @@ export class Sidebar extends ReactWidget {
     }
   };
 
+  /** Whoever comes by a key goes on by keys: at the card of the last time, or at the button for a first one. */
+  protected override onActivateRequest(): void {
+    const first = this.node.querySelector<HTMLElement>('article[tabindex="0"]') ?? this.node.querySelector<HTMLElement>('button:enabled');
+    first?.focus();
+  }
+
   protected override render(): JSX.Element {
     return <Live dodas={this.dodas} actions={this.actions} usages={this.usages} />;
   }

@@ -208,13 +208,21 @@ describe('news', () => {
     ['back', cluster({ phase: 'degraded' }), cluster(), []],
     ['failed', cluster(), cluster({ phase: 'failed' }), ['failed']],
     ['the same', cluster(), cluster(), []],
-    ['another of its name', cluster({ phase: 'starting', spec: { uid: 'old' } }), cluster(), []],
+    ['another of its name', cluster({ phase: 'starting', spec: { uid: 'old' } }), cluster(), ['ready']],
     ['about to stop', cluster(), cluster({ status: { stops_at: NOW } }), ['idle']],
     ['warned of before', cluster({ status: { stops_at: NOW } }), cluster({ status: { stops_at: NOW } }), []]
   ])('%s', (_, before, after, told) => expect(news([before], [after]).map(({ what }) => what)).toEqual(told));
 
   it('of the first list is only what will be stopped', () => {
-    const found = news([], [cluster({ name: 'a' }), cluster({ name: 'b', phase: 'failed' }), cluster({ name: 'c', status: { stops_at: NOW } })]);
+    const found = news(null, [cluster({ name: 'a' }), cluster({ name: 'b', phase: 'failed' }), cluster({ name: 'c', status: { stops_at: NOW } })]);
     expect(found.map(one => one.cluster.name)).toEqual(['c']);
+  });
+
+  it('of what is new in a later list is also what it was launched for', () => {
+    const found = news([cluster({ name: 'z' })], [cluster({ name: 'a' }), cluster({ name: 'b', phase: 'failed' }), cluster({ name: 'c', phase: 'starting' })]);
+    expect(found.map(({ what, cluster: { name } }) => [what, name])).toEqual([
+      ['ready', 'a'],
+      ['failed', 'b']
+    ]);
   });
 });

@@ -7,9 +7,9 @@ export interface News {
   readonly cluster: Cluster;
 }
 
-/** What has happened between two lists. A cluster that is seen for the first time is no news, unless it is about to be stopped. */
-export function news(before: readonly Cluster[], after: readonly Cluster[]): readonly News[] {
-  const known = new Map(before.map(cluster => [cluster.spec.uid, cluster]));
+/** What has happened between two lists. In the first list that there is, with null before it, only what is about to be stopped is news. */
+export function news(before: readonly Cluster[] | null, after: readonly Cluster[]): readonly News[] {
+  const known = new Map((before ?? []).map(cluster => [cluster.spec.uid, cluster]));
   return after.flatMap<News>(cluster => {
     const old = known.get(cluster.spec.uid);
     if (old === cluster) {
@@ -20,13 +20,14 @@ export function news(before: readonly Cluster[], after: readonly Cluster[]): rea
     if (is.stops_at !== null && (was === undefined || was.stops_at === null)) {
       return [{ what: 'idle', cluster }];
     }
-    if (was === undefined || was.phase === is.phase) {
+    // What is launched may be ready before it is read.
+    if ((was === undefined && before === null) || was?.phase === is.phase) {
       return [];
     }
     if (is.phase === 'failed') {
       return [{ what: 'failed', cluster }];
     }
     // From degraded it only comes back.
-    return is.phase === 'ready' && was.phase !== 'degraded' ? [{ what: 'ready', cluster }] : [];
+    return is.phase === 'ready' && was?.phase !== 'degraded' ? [{ what: 'ready', cluster }] : [];
   });
 }

@@ -36,7 +36,8 @@ export const tabs: JupyterFrontEndPlugin<void> = {
       keys: readonly string[],
       make: (...values: string[]) => MainAreaWidget | Promise<MainAreaWidget>
     ): void => {
-      const tracker = new WidgetTracker<MainAreaWidget>({ namespace: id });
+      // What is restored is found by what stands before the first colon.
+      const tracker = new WidgetTracker<MainAreaWidget>({ namespace: id.replace(':', '-') });
       const args = new WeakMap<MainAreaWidget, Record<string, string>>();
       app.commands.addCommand(id, {
         label: given => (given['title'] ? trans.__('New %1 Cluster', text(given, 'title')) : label),
