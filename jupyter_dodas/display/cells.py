@@ -34,7 +34,7 @@ _PAUSE: Final = 0.3
 _BRIEFLY: Final = 0.03
 """Seconds between two looks when the cell has ended."""
 
-_PATIENCE: Final = 1.0
+_PATIENCE: Final = 2.0
 """Seconds that the end of a cell waits for the last look, if something was shown."""
 
 
@@ -230,6 +230,7 @@ class _Watcher(Thread):
                 cell = self._cells.after(cell)
                 if not cell.ended.wait(_SOON):
                     self._follow(cell)
+                    cell.ended.wait()  # until then, somebody may ask what was seen
         finally:
             self._observer.close()
             self._cells.remove(self)
