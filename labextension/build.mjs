@@ -21,4 +21,4 @@ const { status } = spawnSync(
   [join(builder, 'lib', 'build-labextension.js'), '--core-package-file', core, ...process.argv.slice(2), folder],
   { stdio: 'inherit', env: { ...process.env, TERM: 'dumb' } }
 );
-process.exit(status ?? 1);
+process.exitCode = status ?? 1;

@@ -1,6 +1,6 @@
 // Builds what is loaded outside of Lab's own pages: cards in cells, and the hub's form. Each file has all that it needs in it, and makes no
 // code of text, as content security policies want it.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,9 +57,22 @@ function style() {
   return `${text.trim()}\n`;
 }
 
+/** What of others is in them, with the texts that their licences want to go along. */
+function licences(stats) {
+  const all = module => [module, ...(module.modules ?? []).flatMap(all)];
+  const every = { modules: true, nestedModules: true, orphanModules: true, modulesSpace: Infinity, nestedModulesSpace: Infinity };
+  const files = stats.toJson({ all: false, ...every }).modules.flatMap(all).map(({ nameForCondition }) => nameForCondition ?? '');
+  const packages = files.flatMap(file => /^.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  return [...new Set(packages)].sort().map(root => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    const file = readdirSync(root).find(entry => /^licen[cs]e/i.test(entry));
+    return { name, version, license, text: file ? readFileSync(join(root, file), 'utf8') : '' };
+  });
+}
+
 /** Builds what anywidget runs in cells: one module for the card, one for the form, and their style. */
 export async function buildCards(development) {
-  await build(development, {
+  await build(development, 'licences.json', {
     entry: { card: './src/card/card.tsx', launcher: './src/card/launcher.tsx' },
     output: { path: cards, filename: '[name].js', module: true, library: { type: 'module' }, clean: true }
   });
@@ -68,13 +81,13 @@ export async function buildCards(development) {
 
 /** Builds what the hub's page for a new notebook loads. */
 export async function buildHub(development) {
-  await build(development, {
+  await build(development, 'form.licences.json', {
     entry: { form: './src/hub/index.tsx' },
     output: { path: hub, filename: '[name].js' }
   });
 }
 
-async function build(development, what) {
+async function build(development, told, what) {
   const compiler = rspack({
     ...shared,
     ...what,
@@ -93,4 +106,5 @@ async function build(development, what) {
   if (stats.hasErrors()) {
     throw new Error(stats.toString({ preset: 'errors-only' }));
   }
+  writeFileSync(join(what.output.path, told), JSON.stringify(licences(stats), null, 1));
 }

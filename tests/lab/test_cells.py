@@ -77,7 +77,7 @@ def save(page: Page) -> None:
 
 def test_a_card_below_its_cell_outlives_kernel_and_page(open_lab: Callable[..., Page], server: JupyterServer) -> None:
     page = open_lab()
-    write(server, f"{IMPORT}\n\ncluster = dodas.toy(workers=2, name='higgs')\ncluster", "import time")
+    write(server, f"{IMPORT}\n\ncluster = dodas.dask(workers=2, name='higgs')\ncluster", "import time")
     show(page, server)
     cell = run(page, 0)
     card = cell.get_by_role("article", name="higgs")
@@ -140,10 +140,10 @@ def test_without_the_server_a_card_works_through_its_kernel(open_lab: Callable[.
 
 def test_the_form_in_a_cell_becomes_the_card(open_lab: Callable[..., Page], server: JupyterServer) -> None:
     page = open_lab()
-    write(server, f"{IMPORT}\n\nlauncher = dodas.launcher('toy')\nlauncher", "launcher.cluster.phase()")
+    write(server, f"{IMPORT}\n\nlauncher = dodas.launcher('dask')\nlauncher", "launcher.cluster.phase()")
     show(page, server)
     cell = run(page, 0)
-    form = cell.get_by_role("form", name="New Toy cluster")
+    form = cell.get_by_role("form", name="New Dask cluster")
     form.get_by_role("spinbutton", name="Workers").fill("3", timeout=SOON)
     form.get_by_role("textbox", name="Name").fill("tagger")
     expect(form.get_by_text("0 + 3 of 16 cores")).to_be_visible()

@@ -22,6 +22,7 @@ from jupyter_client.manager import KernelManager
 import jupyter_dodas as dodas
 from jupyter_dodas import registry
 from jupyter_dodas.testing.waiting import blocking_until
+from jupyter_dodas.views import PictureView
 from tests.place import ROOT, Place
 
 POPULARITY: Final = Path(os.environ.get("POPULARITY_DATA", ROOT.parent / "shared" / "data" / "cms-popularity"))
@@ -31,7 +32,7 @@ POPULARITY: Final = Path(os.environ.get("POPULARITY_DATA", ROOT.parent / "shared
 class Cell:
     """A cell that was run, with the outputs that are its own."""
 
-    displays: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    displays: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Every state of each display that can be updated."""
     result: dict[str, Any] = field(default_factory=dict)
     text: str = ""
@@ -72,6 +73,10 @@ class Kernel:
         except Empty:
             return cell.done
 
+    def states(self, display: str) -> list[dict[str, Any]]:
+        """All that was shown in one place, whichever cell ran meanwhile."""
+        return [state for cell in self._cells.values() for state in cell.displays.get(display, [])]
+
     def _take(self, message: Any) -> None:
         cell = self._cells.get(message["parent_header"].get("msg_id"), Cell())
         content = message["content"]
@@ -111,19 +116,23 @@ def kernel(place: Place) -> Iterator[Kernel]:
 
 def test_a_launch_changes_below_its_own_cell(kernel: Kernel) -> None:
     cell = kernel.run("cluster = dodas.toy(workers=2, name='higgs')\ncluster")
-    (states,) = cell.displays.values()
+    (_, states), (card, cards) = cell.displays.items()
     assert states[0]["text/plain"].startswith("higgs  toy  ○ pending")
     assert all(before != after for before, after in pairwise(states)), "nothing is drawn twice"
     assert states[-1]["text/plain"].startswith("● higgs is ready after")
-    assert "2 workers" in cell.result["text/plain"]
-    assert 'class="dodas-card"' in cell.result["text/html"]
+    assert "2 workers" in cards[0]["text/plain"]
+    assert 'class="dodas-card"' in cards[0]["text/html"]
+    assert cards[0]["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert cards[0][PictureView.MIME]["cluster"]["status"]["phase"] == "ready"
 
     listed = kernel.run("dodas.list()").result
     assert "dodas-table" in listed["text/html"]
     assert kernel.run("cluster.logs()").result["text/plain"].startswith("── hub ──")
-    (again,) = kernel.run("cluster.restart()").displays.values()
-    assert again[-1]["text/plain"].startswith("● higgs is ready after")
-    assert kernel.run("cluster.stop()\ncluster").result["text/plain"] == "□ higgs has stopped"
+    again = list(kernel.run("cluster.restart()").displays.values())
+    assert any(one[-1]["text/plain"].startswith("● higgs is ready after") for one in again)
+    kernel.run("cluster.stop()")
+    # What the notebook keeps below the first cell follows.
+    blocking_until(lambda: kernel.hear(cell) and kernel.states(card), within=30, meets=lambda found: "has stopped" in str(found))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in dodas.kinds() if registry.service(kind).example])
@@ -156,7 +165,7 @@ def test_a_failed_launch_is_told_in_words(kernel: Kernel) -> None:
     assert "the hub was asked to fail" in cell.error
     assert "hint: " in cell.error
     assert "site-packages" not in cell.error, "a sentence, not a stack trace"
-    failed = kernel.run("dodas.connect('bad')").result
+    ((failed, *_),) = kernel.run("dodas.connect('bad')").displays.values()
     assert "✕ failed" in failed["text/plain"]
     assert "the hub was asked to fail" in failed["text/html"]
     kernel.run("dodas.connect('bad').stop()")
