@@ -12,7 +12,7 @@ __all__ = ["SOON", "Opener", "barriers", "card", "expect_phase", "launch", "stop
 
 Opener = Callable[..., Page]
 
-SOON: Final = 30_000
+SOON: Final = 120_000
 """Milliseconds."""
 
 AXE: Final = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
