@@ -200,6 +200,7 @@ def test_who_looks_elsewhere_is_told_and_can_keep_it(open_lab: Opener, server: J
     page.get_by_role("tab", name="Clusters").click()
     expect(card(page, "drones")).to_contain_text("Kept until", timeout=SOON)
     expect(card(page, "drones").get_by_role("alert")).to_have_count(0)
+    expect(warning).to_have_count(0, timeout=SOON)
     server.client.delete("clusters/drones")
     server.until_gone("drones")
 

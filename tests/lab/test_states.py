@@ -123,7 +123,7 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     stage = Stage()
     page = open_lab(f"JupyterLab {theme}", before=stage.routed)
     panel, shown = page.locator(".dodas-List"), page.locator("#jupyter-dodas-sidebar")
-    page.set_viewport_size({"width": 1000, "height": 560})
+    page.set_viewport_size({"width": 1000, "height": 450})
 
     def seen(name: str, what: Locator = shown, within: str = ".dodas-List") -> None:
         portrait(page, what, name, theme)
@@ -182,6 +182,8 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     stage.show(page, like(real, "higgs", 2), cores=12)
     expect(panel.get_by_text("Jupyter Server does not answer.")).to_have_count(0, timeout=SOON)
     page.set_viewport_size({"width": 1200, "height": 640})
+    # What was told of clusters that are gone, or seen to, is told no more.
+    expect(page.locator(".Toastify__toast")).to_have_count(0, timeout=SOON)
     page.get_by_role("button", name="+ New").click()
     form = page.get_by_role("form", name=re.compile("^New "))
     form.get_by_role("combobox", name="Kind").select_option("dask")
@@ -196,7 +198,7 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     seen("form-refused", dock, ".dodas-Launch")
 
     card(page, "higgs").get_by_role("button", name="Dashboard").click()
-    expect(page.frame_locator(".dodas-Tab iframe").get_by_role("link", name="Workers")).to_be_visible(timeout=SOON)
+    expect(page.frame_locator(".dodas-Tab iframe").get_by_text("Data Transfer")).to_be_visible(timeout=SOON)
     seen("dashboard", page.locator("#main"))
     card(page, "higgs").get_by_role("button", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("worker-1", timeout=SOON)

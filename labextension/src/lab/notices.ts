@@ -13,6 +13,7 @@ const HOUR = 3600;
 /** Tells of what becomes ready, fails, or will be stopped, until it is disposed of. */
 export function notices(clusters: Clusters, trans: Translator, wanted: () => boolean): () => void {
   let before: readonly Cluster[] | null = null;
+  const standing = new Map<string, Standing>();
   return clusters.subscribe(() => {
     const { quota, clusters: after } = clusters.snapshot();
     // Before the first answer there is no list, not an empty one.
@@ -21,13 +22,30 @@ export function notices(clusters: Clusters, trans: Translator, wanted: () => boo
     }
     const all = news(before, after);
     before = after;
+    // What is over, or somebody has seen to, need not be told any more.
+    standing.forEach(({ what, uid }, id) => {
+      if (!after.some(cluster => cluster.spec.uid === uid && holds(what, cluster))) {
+        standing.delete(id);
+        Notification.dismiss(id);
+      }
+    });
     if (wanted()) {
-      all.forEach(one => tell(one, clusters, trans));
+      all.forEach(one => standing.set(tell(one, clusters, trans), { what: one.what, uid: one.cluster.spec.uid }));
     }
   });
 }
 
-function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): void {
+interface Standing {
+  readonly what: News['what'];
+  readonly uid: string;
+}
+
+function holds(what: News['what'], { status }: Cluster): boolean {
+  return what === 'idle' ? status.stops_at !== null : what === 'failed' ? status.phase === 'failed' : true;
+}
+
+/** Returns what it can be taken away by. */
+function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): string {
   const { name, status } = cluster;
   const keep = {
     label: trans.__('Keep 1 h'),
@@ -35,13 +53,11 @@ function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): v
   };
   switch (what) {
     case 'ready':
-      Notification.success(trans.__('%1 is ready.', name), { autoClose: 5000 });
-      break;
+      return Notification.success(trans.__('%1 is ready.', name), { autoClose: 5000 });
     case 'failed':
-      Notification.error(`${trans.__('%1 has failed.', name)} ${status.problem?.message ?? ''}`, { autoClose: false });
-      break;
+      return Notification.error(`${trans.__('%1 has failed.', name)} ${status.problem?.message ?? ''}`, { autoClose: false });
     case 'idle':
-      Notification.warning(`${name}: ${view(cluster, Date.now() / 1000, trans).note}`, { autoClose: false, actions: [keep] });
+      return Notification.warning(`${name}: ${view(cluster, Date.now() / 1000, trans).note}`, { autoClose: false, actions: [keep] });
   }
 }
 
