@@ -115,6 +115,7 @@ class KindView(Body):
     snippet: str = Field(description="Python that makes of `cluster` what its community works with.")
     example: str = Field(description="Python that shows it at work, after that; empty if there is none.")
     options: Mapping[str, JsonValue] = Field(description="JSON Schema of its options.")
+    usually: float | None = Field(default=None, description="Seconds until one is ready, as the median of the last ones.")
 
     @classmethod
     @cache

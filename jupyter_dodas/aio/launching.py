@@ -4,10 +4,12 @@ import asyncio
 import getpass
 import time
 import uuid
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
 from jupyter_dodas import limits, registry, settings, versions
 from jupyter_dodas.aio.checking import checked
@@ -28,7 +30,9 @@ from jupyter_dodas.options import Options
 from jupyter_dodas.services.base import Service
 from jupyter_dodas.spec import ClusterSpec, Record, check_name
 
-__all__ = ["connect", "kinds", "launch", "list", "quota", "quota_of"]
+__all__ = ["connect", "kinds", "launch", "list", "quota", "quota_of", "usually"]
+
+_REMEMBERED: Final = 20
 
 
 async def launch(
@@ -193,6 +197,15 @@ async def quota_of(place: Backend) -> limits.Quota:
     allowance = await place.allowance()
     used = sum((limits.held(record.status) for record in _shown(await place.store.list())), limits.NOTHING)
     return limits.Quota(allowance.limits, used, allowance.enforced, allowance.groups)
+
+
+async def usually(place: Backend) -> Mapping[str, float]:
+    """Return the seconds that a launch of each kind usually takes, as the median of the last ones that went well."""
+    took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
+    for receipt in await place.store.receipts():
+        if receipt.steps and receipt.outcome != "failed":
+            took[receipt.kind].append(max(receipt.steps.values()))  # all of them are counted from the beginning
+    return {kind: median(seconds) for kind, seconds in took.items()}
 
 
 def _shown(records: Sequence[Record]) -> Sequence[Record]:

@@ -9,14 +9,31 @@ from typing import Any, Final
 from jupyter_dodas import aio, registry, settings
 from jupyter_dodas.aio.checking import checked
 from jupyter_dodas.aio.cluster import load_of
-from jupyter_dodas.aio.launching import quota_of
+from jupyter_dodas.aio.launching import quota_of, usually
 from jupyter_dodas.backends import places
 from jupyter_dodas.backends.base import Backend
-from jupyter_dodas.errors import ClusterFailed, DamagedRecord, InvalidOption, NewerRecord, StaleGeneration, UnknownOption
+from jupyter_dodas.errors import (
+    ClusterFailed,
+    DamagedRecord,
+    DodasError,
+    InvalidOption,
+    NewerRecord,
+    StaleGeneration,
+    UnknownOption,
+)
 from jupyter_dodas.limits import Quota
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
-from jupyter_dodas.views import ClusterPatch, ClusterRequest, ClusterView, GroupPatch, LoadView, UsageView
+from jupyter_dodas.views import (
+    ClusterPatch,
+    ClusterRequest,
+    ClusterView,
+    GroupPatch,
+    KindList,
+    KindView,
+    LoadView,
+    UsageView,
+)
 
 __all__ = ["Clusters", "patched", "written"]
 
@@ -43,6 +60,14 @@ class Clusters:
             If the configuration names none.
         """
         return places.backend(settings.load())
+
+    async def kinds(self) -> KindList:
+        """Describe what can be launched, with what a launch usually takes here, if that is known."""
+        try:
+            took = await usually(self.backend)
+        except DodasError:
+            took = {}  # what the place has to say is said where clusters are asked for
+        return KindList(kinds=[KindView.of(kind).model_copy(update={"usually": took.get(kind)}) for kind in aio.kinds()])
 
     async def list(self) -> bytes:
         """Return a `ClusterList`, written out."""

@@ -21,8 +21,6 @@ from jupyter_dodas.server.proxy import DashboardHandler
 from jupyter_dodas.views import (
     ClusterPatch,
     ClusterRequest,
-    KindList,
-    KindView,
     LogLine,
     LogsQuery,
     LogsView,
@@ -47,7 +45,7 @@ class KindsHandler(DodasHandler):
     @authorized
     async def get(self) -> None:
         """Return every kind, with the schema of its options."""
-        self.reply(KindList(kinds=[KindView.of(kind) for kind in aio.kinds()]))
+        self.reply(await self.clusters.kinds())
 
 
 class ClustersHandler(DodasHandler):

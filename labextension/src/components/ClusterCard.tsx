@@ -5,7 +5,7 @@ import * as React from 'react';
 import type { Change, Cluster, Kind, Problem } from '../model/records';
 import { remedyChange, remedyWords } from '../model/remedy';
 import type { Used } from '../model/usage';
-import { bounds, type StepView, view, type View, wanted } from '../model/view';
+import { groups, type StepView, view, type View } from '../model/view';
 import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
 import { ScaleControl } from './ScaleControl';
@@ -114,16 +114,21 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
         </ProblemNote>
       )}
       {props.asOf !== undefined && <p className="dodas-Facts">{trans.__('As of %1', clock(props.asOf, now))}</p>}
-      {actions && shown.can.scale && !shown.can.cancel && (
-        <ScaleControl
-          name={cluster.name}
-          workers={wanted(cluster)}
-          bounds={bounds(cluster)}
-          disabled={false}
-          trans={trans}
-          onSize={size => run(() => actions.change(cluster, size))}
-        />
-      )}
+      {actions &&
+        shown.can.scale &&
+        !shown.can.cancel &&
+        groups(cluster).map(({ name, workers, bounds }, at) => (
+          <ScaleControl
+            key={name}
+            name={cluster.name}
+            group={at > 0 ? name : ''}
+            workers={workers}
+            bounds={bounds}
+            disabled={false}
+            trans={trans}
+            onSize={size => run(() => actions.change(cluster, at > 0 ? { groups: { [name]: size } } : size))}
+          />
+        ))}
       {actions && <Buttons {...props} actions={actions} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />}
       {refused && (
         <ProblemNote problem={refused}>

@@ -8,7 +8,7 @@ import { launchCode } from '../model/python';
 import { shares, withDefaults } from '../model/quota';
 import type { Kind, Options, Problem, Quota } from '../model/records';
 import { remedied, remedyWords } from '../model/remedy';
-import { size, type Translator } from '../model/words';
+import { lasting, size, type Translator } from '../model/words';
 import { QuotaBar } from './QuotaBar';
 import { ProblemNote } from './texts';
 
@@ -169,6 +169,7 @@ function OfKind(props: LaunchFormProps & { of: Kind; onKind: (kind: string) => v
           <p className="dodas-Help">
             {trans.__('%1 and %2 for its workers.', between(least.cores, most.cores, n => trans._n('%1 core', '%1 cores', n), trans), between(least.memory, most.memory, size, trans))}
           </p>
+          {typeof kind.usually === 'number' && <p className="dodas-Help">{trans.__('Usually ready in %1.', lasting(kind.usually))}</p>}
           <div className="dodas-Actions">
             <button type="submit" ref={submit} className="dodas-is-strong" disabled={busy || !valid || !named}>
               {trans.__('Launch')}

@@ -8,6 +8,8 @@ import { useSettled } from './hooks';
 
 export interface ScaleControlProps {
   readonly name: string;
+  /** Which workers, if it has several groups; empty for its own. */
+  readonly group?: string;
   readonly workers: number;
   readonly bounds: Bounds | null;
   /** What the slider offers at the least; a number field takes more. */
@@ -22,7 +24,9 @@ export interface ScaleControlProps {
 const PAUSE = 400;
 
 export function ScaleControl(props: ScaleControlProps): JSX.Element {
-  const { name, workers, bounds, disabled, trans, onSize } = props;
+  const { name, group = '', workers, bounds, disabled, trans, onSize } = props;
+  /** The same control may stand there for each group: its words say for which. */
+  const label = (words: string): string => (group ? trans.__('%1 of %2', words, group) : words);
   const [draft, setDraft] = React.useState<Size | null>(null);
   const { set, flush } = useSettled<Size>(async size => {
     if (!(await onSize(size))) {
@@ -41,28 +45,28 @@ export function ScaleControl(props: ScaleControlProps): JSX.Element {
   const most = Math.max(10, props.room ?? 0, 2 * workers);
 
   return (
-    <div className="dodas-Scale" role="group" aria-label={trans.__('Size of %1', name)} onBlur={flush}>
+    <div className="dodas-Scale" role="group" aria-label={trans.__('Size of %1', group ? `${name}, ${group}` : name)} onBlur={flush}>
       {shown ? (
         <>
-          <span aria-hidden="true">{trans.__('Workers')}</span>
-          <NumberField label={trans.__('Fewest workers')} value={shown.minimum} disabled={disabled} onNumber={n => choose({ adapt: { minimum: n, maximum: Math.max(1, n, shown.maximum) } })} />
+          <span aria-hidden="true">{group || trans.__('Workers')}</span>
+          <NumberField label={label(trans.__('Fewest workers'))} value={shown.minimum} disabled={disabled} onNumber={n => choose({ adapt: { minimum: n, maximum: Math.max(1, n, shown.maximum) } })} />
           <span aria-hidden="true">–</span>
-          <NumberField label={trans.__('Most workers')} value={shown.maximum} disabled={disabled} onNumber={n => choose({ adapt: { minimum: Math.min(shown.minimum, Math.max(1, n)), maximum: Math.max(1, n) } })} />
+          <NumberField label={label(trans.__('Most workers'))} value={shown.maximum} disabled={disabled} onNumber={n => choose({ adapt: { minimum: Math.min(shown.minimum, Math.max(1, n)), maximum: Math.max(1, n) } })} />
           <span className="dodas-Space" />
         </>
       ) : (
         <>
-          <span aria-hidden="true">{trans.__('Workers')}</span>
+          <span aria-hidden="true">{group || trans.__('Workers')}</span>
           <input
             type="range"
-            aria-label={trans.__('Workers')}
+            aria-label={label(trans.__('Workers'))}
             min={0}
             max={most}
             value={Math.min(number, most)}
             disabled={disabled}
             onChange={event => choose({ workers: event.target.valueAsNumber })}
           />
-          <NumberField label={trans.__('Number of workers')} value={number} disabled={disabled} onNumber={n => choose({ workers: n })} />
+          <NumberField label={label(trans.__('Number of workers'))} value={number} disabled={disabled} onNumber={n => choose({ workers: n })} />
         </>
       )}
       <label title={trans.__('Let the number of workers follow the work')}>

@@ -3,17 +3,19 @@
 import { Notification } from '@jupyterlab/apputils';
 
 import type { Clusters } from '../model/clusters';
-import { type News, news } from '../model/news';
+import { holds, type News, news } from '../model/news';
 import type { Cluster } from '../model/records';
+import { remedyChange, remedyWords } from '../model/remedy';
 import { view } from '../model/view';
 import type { Translator } from '../model/words';
 
 const HOUR = 3600;
 
-/** Tells of what becomes ready, fails, or will be stopped, until it is disposed of. */
+/** Tells of what becomes ready, fails, waits for room, or will be stopped, until it is disposed of. */
 export function notices(clusters: Clusters, trans: Translator, wanted: () => boolean): () => void {
   let before: readonly Cluster[] | null = null;
-  const standing = new Map<string, Standing>();
+  /** What is on the screen until it is over. */
+  const open = new Map<string, News>();
   return clusters.subscribe(() => {
     const { quota, clusters: after } = clusters.snapshot();
     // Before the first answer there is no list, not an empty one.
@@ -22,29 +24,19 @@ export function notices(clusters: Clusters, trans: Translator, wanted: () => boo
     }
     const all = news(before, after);
     before = after;
-    // What is over, or somebody has seen to, need not be told any more.
-    standing.forEach(({ what, uid }, id) => {
-      if (!after.some(cluster => cluster.spec.uid === uid && holds(what, cluster))) {
-        standing.delete(id);
+    for (const [id, one] of open) {
+      if (!holds(one, after)) {
         Notification.dismiss(id);
+        open.delete(id);
       }
-    });
+    }
     if (wanted()) {
-      all.forEach(one => standing.set(tell(one, clusters, trans), { what: one.what, uid: one.cluster.spec.uid }));
+      all.forEach(one => open.set(tell(one, clusters, trans), one));
     }
   });
 }
 
-interface Standing {
-  readonly what: News['what'];
-  readonly uid: string;
-}
-
-function holds(what: News['what'], { status }: Cluster): boolean {
-  return what === 'idle' ? status.stops_at !== null : what === 'failed' ? status.phase === 'failed' : true;
-}
-
-/** Returns what it can be taken away by. */
+/** Shows it, and returns by what name it goes. */
 function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): string {
   const { name, status } = cluster;
   const keep = {
@@ -56,9 +48,26 @@ function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): s
       return Notification.success(trans.__('%1 is ready.', name), { autoClose: 5000 });
     case 'failed':
       return Notification.error(`${trans.__('%1 has failed.', name)} ${status.problem?.message ?? ''}`, { autoClose: false });
+    case 'waits':
+      return Notification.warning(about(name, status.problem?.message ?? ''), { autoClose: false, actions: remedies(cluster, clusters, trans) });
     case 'idle':
       return Notification.warning(`${name}: ${view(cluster, Date.now() / 1000, trans).note}`, { autoClose: false, actions: [keep] });
   }
+}
+
+/** A sentence that may have the name in it. */
+function about(name: string, message: string): string {
+  return message.includes(name) ? message : `${name}: ${message}`;
+}
+
+/** What would fit, as a button. */
+function remedies({ name, spec, status }: Cluster, clusters: Clusters, trans: Translator): Notification.IAction[] {
+  const change = status.problem && remedyChange(status.problem);
+  if (!change || !status.problem) {
+    return [];
+  }
+  const words = remedyWords(status.problem, clusters.kind(spec.kind)?.options, trans);
+  return [{ label: trans.__('Ask for %1', words), callback: () => void clusters.change(name, change).catch(failed) }];
 }
 
 function failed(error: unknown): void {

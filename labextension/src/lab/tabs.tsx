@@ -34,6 +34,8 @@ export function launchTab(dodas: IDodas, before: Choices, kind: string | undefin
     await state?.save(CHOICES, JSON.parse(JSON.stringify(made)));
     tab.dispose();
   };
+  // Launches since the last form was opened may say more of how long one takes; without them there is a form as well.
+  dodas.clusters.readKinds().catch(() => undefined);
   const content = ReactWidget.create(<LiveForm dodas={dodas} before={before} kind={kind} onLaunch={launch} />);
   const tab = docked(content, `launch-${kind ?? ''}`, dodas.trans.__('New cluster'));
   return tab;

@@ -82,6 +82,13 @@ export class Clusters {
     return this.current.kinds.find(one => one.kind === kind);
   }
 
+  /** What changes of kinds while others see the list: how long a launch usually takes. */
+  async readKinds(): Promise<void> {
+    const kinds = await this.api.kinds();
+    const before = new Map(this.current.kinds.map(kind => [kind.kind, kind]));
+    this.set({ kinds: kinds.map(kind => same(before.get(kind.kind), kind)) });
+  }
+
   async launch(kind: string, name: string, options: Options): Promise<Cluster> {
     const cluster = await this.api.launch(kind, name, options);
     this.hinted(cluster.name);

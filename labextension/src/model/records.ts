@@ -76,6 +76,8 @@ export interface Kind {
   /** Python that shows it at work, after that; empty if there is none. */
   readonly example: string;
   readonly options: Schema;
+  /** Seconds until one is ready, as the last ones took. */
+  readonly usually?: number | null;
 }
 
 export interface Share {
@@ -115,7 +117,8 @@ export interface Bounds {
   readonly maximum: number;
 }
 
-export type Change = (Size | object) & { readonly keep_until?: number | null; readonly restart?: true };
+export type Change = (Size | object) & {
+  readonly groups?: { readonly [name: string]: Size }; readonly keep_until?: number | null; readonly restart?: true };
 
 /** The part of JSON Schema that pydantic writes for options. */
 export interface Schema {

@@ -20,7 +20,8 @@ const problem = (retry: Options): Problem => ({ code: 'quota-exceeded', message:
 describe('a remedy', () => {
   it.each<[Options, string]>([
     [{ workers: 18 }, '18 workers'],
-    [{ workers: 1 }, 'workers 1'],
+    [{ workers: 1 }, '1 worker'],
+    [{ 'groups.gpu.gpus': 1 }, '1 GPU of gpu'],
     [{ gpus: 2 }, '2 GPUs'],
     [{ cores: 2, memory: 2 ** 29 }, '2 cores, memory 512 MiB'],
     [{ adapt: { minimum: 2, maximum: 6 } }, 'adapt 2 to 6'],

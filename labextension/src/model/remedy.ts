@@ -17,13 +17,13 @@ function option(path: readonly string[], value: Json, root: Schema | undefined, 
   const title = optionTitle(schema?.title ?? (path.at(-1) ?? '').replaceAll('_', ' '));
   // Within a sentence; what is no word of its own, such as GPUs, stays as it is.
   const name = /^.[A-Z]/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
-  const said = plural(name, value) ? `${String(value)} ${name}` : `${name} ${shown(value, schema, trans)}`;
+  const said = countable(name, value) ? `${value} ${value === 1 ? name.slice(0, -1) : name}` : `${name} ${shown(value, schema, trans)}`;
   return path[0] === 'groups' && path[1] !== undefined ? trans.__('%1 of %2', said, path[1]) : said;
 }
 
-/** Whether so many of them can be said. */
-function plural(name: string, value: Json): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value !== 1 && /[^s]s$/.test(name);
+/** Whether so many of them can be said: `18 workers`, `1 core`. */
+function countable(name: string, value: Json): value is number {
+  return Number.isInteger(value) && /[^s]s$/.test(name);
 }
 
 function shown(value: Json, schema: Schema | undefined, trans: Translator): string {

@@ -1,7 +1,7 @@
 /** What can be done with a cluster by name, for palettes and keys. Pure. */
 
 import type { Bounds, Cluster, Size } from './records';
-import { bounds, type View, view, wanted } from './view';
+import { own, type View, view } from './view';
 import type { Translator } from './words';
 
 export type Verb = 'scale' | 'keep' | 'restart' | 'stop' | 'insert' | 'logs' | 'dashboard';
@@ -36,6 +36,6 @@ export function sizeOf(text: string): Size | null {
 
 /** The size of a cluster, written the same way. */
 export function sizeIn(cluster: Cluster): string {
-  const adapt = bounds(cluster);
-  return adapt ? `${adapt.minimum}-${adapt.maximum}` : String(wanted(cluster));
+  const { bounds, workers } = own(cluster);
+  return bounds ? `${bounds.minimum}-${bounds.maximum}` : String(workers);
 }

@@ -1,6 +1,6 @@
 /** What there is to tell of a cluster, in words (`jupyter_dodas.display.view` tells the same in Python). Pure: the time is an argument. */
 
-import type { Bounds, Cluster, Condition, Json, Load, Phase, Problem, Step } from './records';
+import type { Bounds, Cluster, Condition, Json, Load, Options, Phase, Problem, Step } from './records';
 import { clock, lasting, size, type Translator } from './words';
 
 /** What a colour may underline; the words and shapes say it as well. */
@@ -94,21 +94,36 @@ function phaseName(phase: Phase, trans: Translator): string {
   }
 }
 
-/** The bounds between which its workers follow the work; null if their number is fixed. */
-export function bounds(cluster: Cluster): Bounds | null {
-  const adapt = cluster.spec.options['adapt'];
-  return isBounds(adapt) ? adapt : null;
+/** Workers of one shape: how many were asked for, or what the work has them at, between bounds. */
+export interface Group {
+  readonly name: string;
+  readonly workers: number;
+  readonly bounds: Bounds | null;
+}
+
+/** The groups of a cluster, its own first. */
+export function groups(cluster: Cluster): readonly Group[] {
+  const others = cluster.spec.options['groups'];
+  const named = isObject(others) ? Object.entries(others) : [];
+  return [own(cluster), ...named.map(([name, options]) => group(name, isObject(options) ? options : {}, cluster))];
+}
+
+/** The workers that every cluster has. */
+export function own(cluster: Cluster): Group {
+  return group('worker', cluster.spec.options, cluster);
+}
+
+function group(name: string, { workers, adapt }: Options, { status }: Cluster): Group {
+  const bounds = isBounds(adapt) ? adapt : null;
+  return { name, bounds, workers: bounds !== null || typeof workers !== 'number' ? (status.targets[name] ?? 0) : workers };
+}
+
+function isObject(value: Json | undefined): value is Options {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isBounds(value: Json | undefined): value is Json & Bounds {
   return typeof value === 'object' && value !== null && 'minimum' in value && 'maximum' in value;
-}
-
-/** How many workers were asked for: the number, or what the work has it at. */
-export function wanted(cluster: Cluster): number {
-  const asked = cluster.spec.options['workers'];
-  const target = cluster.status.targets['worker'];
-  return bounds(cluster) !== null || typeof asked !== 'number' ? (target ?? 0) : asked;
 }
 
 function facts({ spec, status }: Cluster, now: number, trans: Translator, used: Load | undefined): string[] {

@@ -1,0 +1,25 @@
+"""What launches took before, told to whoever is about to launch."""
+
+from tests.jupyter import JupyterServer
+
+
+def usually(server: JupyterServer) -> float | None:
+    kinds = {kind["kind"]: kind for kind in server.client.get("kinds").raise_for_status().json()["kinds"]}
+    found: float | None = kinds["toy"]["usually"]
+    assert kinds["dask"]["usually"] is None
+    return found
+
+
+def test_a_kind_says_what_its_launches_usually_take(server: JupyterServer) -> None:
+    assert usually(server) is None
+    made = server.launch("higgs")
+    took = max(step["ended"] - step["started"] for step in made["status"]["steps"])
+    server.client.delete("clusters/higgs")
+    server.until_gone("higgs")
+    assert usually(server) == round(took, 3)
+    # What has failed says nothing of it.
+    server.client.post("clusters", json={"kind": "toy", "name": "broken", "options": {"fail": "hub"}}).raise_for_status()
+    server.until_phase("broken", "failed")
+    server.client.delete("clusters/broken")
+    server.until_gone("broken")
+    assert usually(server) == round(took, 3)
