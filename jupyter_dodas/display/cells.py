@@ -136,6 +136,8 @@ class Cells:
             self._depth += 1  # a cell within this one: %run
             return
         with self._changed:
+            if self._cell is not None:
+                self._cell.ended.set()  # nobody has told
             self._cell, self._depth = _Cell(parent), 0
             self._changed.notify_all()
 

@@ -1,7 +1,6 @@
 """What Dask does for a running cell, below it, in JupyterLab."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -9,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.screen import picture
 from tests.jupyter import JupyterServer
 from tests.lab.test_sidebar import SOON, Opener, barriers
+from tests.place import Place
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,26 +24,25 @@ def run(page: Page, number: int, source: str) -> Locator:
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_bars_while_it_computes_and_one_line_afterwards(
-    open_lab: Opener, server: JupyterServer, tmp_path: Path, theme: str
-) -> None:
+def test_bars_while_it_computes_and_one_line_afterwards(open_lab: Opener, server: JupyterServer, place: Place, theme: str) -> None:
     server.launch("higgs", "dask", workers=1)
     page = open_lab(f"JupyterLab {theme}")
     page.locator(".jp-LauncherCard", has_text="Python 3 (ipykernel)").first.click()
     # A cell that is run before there is a kernel is not run at all.
     expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=SOON)
-    gates = {name: tmp_path / name for name in ("skim", "fit")}
+    gates = {name: place.state / name for name in ("skim", "fit")}
     source = (
         "import os, time, distributed, jupyter_dodas as dodas\n"
         "client = dodas.connect('higgs').client()\n"
-        "def gated(gate):\n"
-        "    while not os.path.exists(gate):\n"
+        "folder = os.environ['DODAS_STATE']\n"
+        "def wait_for(name):\n"
+        "    while not os.path.exists(f'{folder}/{name}'):\n"
         "        time.sleep(0.02)\n"
         "def skim(number):\n"
-        f"    gated({str(gates['skim'])!r})\n"
+        "    wait_for('skim')\n"
         "    return 1 / (number - 3)\n"
         "def fit(number):\n"
-        f"    gated({str(gates['fit'])!r})\n"
+        "    wait_for('fit')\n"
         "_ = distributed.wait([*client.map(skim, range(5), priority=1), *client.map(fit, range(3))])"
     )
     cell = run(page, 0, source)

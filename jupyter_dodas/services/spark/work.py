@@ -58,6 +58,14 @@ class _Words:
     item: Final = "task"
 
 
+@dataclass
+class _Job:
+    """The stages of a job, and when it was over, in Unix seconds."""
+
+    stages: list[int]
+    ended: float | None = None
+
+
 class ClassicObserver(_Words):
     """Asks the driver, which is in this process."""
 
@@ -66,7 +74,7 @@ class ClassicObserver(_Words):
     def __init__(self, context: "SparkContext") -> None:
         self._context = weakref.ref(context)
         self._next = 0
-        self._jobs: dict[int, list[int]] = {}
+        self._jobs: dict[int, _Job] = {}
         self._stages: dict[int, Work] = {}
 
     def look(self, since: float) -> Sequence[Work]:
@@ -79,12 +87,14 @@ class ClassicObserver(_Words):
         self._take_in(driver, tracker, since)
         active, running = set(tracker.getActiveStageIds()), set(tracker.getActiveJobsIds())
         found = {}
-        for number, stages in list(self._jobs.items()):
+        for number, job in list(self._jobs.items()):
             over = number not in running
-            if over and _ended(driver, number) < since:
+            if over and job.ended is None:
+                job.ended = _ended(driver, number)
+            if job.ended is not None and job.ended < since:
                 del self._jobs[number]
                 continue
-            for stage in stages:
+            for stage in job.stages:
                 known = self._stages.get(stage)
                 work = known if known is not None and known.over else _read(tracker, stage, active, over=over)
                 if work is not None:
@@ -98,7 +108,7 @@ class ClassicObserver(_Words):
         for job in range(self._next, number):
             if (info := tracker.getJobInfo(job)) is not None:
                 if info.status == "RUNNING" or _ended(driver, job) >= since:
-                    self._jobs[job] = [int(stage) for stage in info.stageIds]
+                    self._jobs[job] = _Job([int(stage) for stage in info.stageIds])
             elif job >= number - _SOON_TOLD:
                 return
             self._next = job + 1
@@ -117,9 +127,14 @@ _SOON_TOLD: Final = 8
 
 
 def _ended(driver: Any, job: int) -> float:
-    """Return when a job was over, in Unix seconds."""
-    completed = driver.statusStore().job(job).completionTime()
-    return float(completed.get().getTime()) / 1000 if completed.isDefined() else float("inf")
+    """Return when a job was over, in Unix seconds: at 0 if the driver has forgotten it."""
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    try:
+        completed = driver.statusStore().job(job).completionTime()
+    except Py4JJavaError:
+        return 0.0
+    return float(completed.get().getTime()) / 1000 if completed.isDefined() else time()
 
 
 def _read(tracker: Any, stage: int, active: set[int], *, over: bool) -> Work | None:
