@@ -25,6 +25,9 @@ HINT: Final = "https://events.jupyter-dodas.org/cluster/v1"
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
+_STARTS_WITHIN: Final = 90.0
+"""Seconds: it imports much, and on a busy machine that takes its time."""
+
 
 class JupyterServer:
     """A server process on loopback.
@@ -66,7 +69,11 @@ class JupyterServer:
         self.url = f"http://127.0.0.1:{self.port}{traits['ServerApp'].get('base_url', '').rstrip('/')}"
         self.api = f"{self.url}/dodas/api/v1"
         self.client = httpx.Client(base_url=f"{self.api}/", headers=self.headers, timeout=30)
-        blocking_until(self._answers, within=30)
+        try:
+            blocking_until(self._answers, within=_STARTS_WITHIN)
+        except BaseException:
+            self.close()  # nobody else can
+            raise
 
     def _begin(self) -> subprocess.Popen[bytes]:
         folder = self.log.parent
@@ -90,7 +97,7 @@ class JupyterServer:
     def begin_again(self) -> None:
         """Start it where it was, after it has ended."""
         self.process = self._begin()
-        blocking_until(self._answers, within=30)
+        blocking_until(self._answers, within=_STARTS_WITHIN)
 
     @property
     def headers(self) -> dict[str, str]:
