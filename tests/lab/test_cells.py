@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.browser.screen import picture
 from tests.jupyter import JupyterServer
-from tests.lab.test_sidebar import SOON, barriers
+from tests.lab.cards import SOON, barriers
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.screen import picture
 from tests.jupyter import JupyterServer
-from tests.lab.test_sidebar import SOON, Opener, barriers
+from tests.lab.cards import SOON, Opener, barriers
 from tests.place import Place
 
 pytestmark = pytest.mark.timeout(600)
