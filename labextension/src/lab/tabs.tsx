@@ -5,13 +5,15 @@ import type { ServerConnection } from '@jupyterlab/services';
 import type { IStateDB } from '@jupyterlab/statedb';
 import * as React from 'react';
 
-import { LaunchForm } from '../components/LaunchForm';
-import { LogView } from '../components/LogView';
 import type { Cluster, Options } from '../model/records';
 import type { Translator } from '../model/words';
 import { address } from './connection';
 import { icon } from './icon';
 import type { IDodas } from './tokens';
+
+// Chunks of their own: most who start Lab open neither.
+const LaunchForm = React.lazy(async () => ({ default: (await import('../components/LaunchForm')).LaunchForm }));
+const LogView = React.lazy(async () => ({ default: (await import('../components/LogView')).LogView }));
 
 /** What was asked for the last time, by kind, and of which kind it was. */
 export interface Choices {
@@ -49,20 +51,23 @@ function LiveForm(props: {
 }): JSX.Element {
   const { dodas, before, kind, onLaunch } = props;
   const { kinds, quota } = React.useSyncExternalStore(dodas.clusters.subscribe, dodas.clusters.snapshot);
+  const opening = <p role="status">{dodas.trans.__('Opening the form…')}</p>;
   if (kinds.length === 0) {
-    return <p role="status">{dodas.trans.__('Opening the form…')}</p>;
+    return opening;
   }
   return (
-    <LaunchForm
-      kinds={kinds}
-      kind={kind ?? before.last ?? ''}
-      quota={quota}
-      remembered={of => before.options[of]}
-      trans={dodas.trans}
-      onLaunch={onLaunch}
-      onCopy={dodas.copy}
-      onInsert={dodas.insert}
-    />
+    <React.Suspense fallback={opening}>
+      <LaunchForm
+        kinds={kinds}
+        kind={kind ?? before.last ?? ''}
+        quota={quota}
+        remembered={of => before.options[of]}
+        trans={dodas.trans}
+        onLaunch={onLaunch}
+        onCopy={dodas.copy}
+        onInsert={dodas.insert}
+      />
+    </React.Suspense>
   );
 }
 
@@ -88,7 +93,14 @@ function LiveLogs({ dodas, name }: { dodas: IDodas; name: string }): JSX.Element
   const last = React.useRef<Cluster>();
   last.current = found ?? last.current;
   const open = React.useCallback((of: string, signal: AbortSignal) => clusters.api.logs(of, LAST_LINES, signal), [clusters]);
-  return last.current ? <LogView cluster={last.current} open={open} trans={trans} /> : gone(trans, name);
+  if (!last.current) {
+    return gone(trans, name);
+  }
+  return (
+    <React.Suspense>
+      <LogView cluster={last.current} open={open} trans={trans} />
+    </React.Suspense>
+  );
 }
 
 function gone(trans: Translator, name: string): JSX.Element {

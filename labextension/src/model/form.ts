@@ -1,8 +1,8 @@
 /** A schema as a form draws it: fields that may be empty instead of choices between something and nothing. Pure. */
 
 import { bytes } from './quota';
+import { optionTitle, resolved } from './options';
 import type { Json, Options, Schema } from './records';
-import { resolved } from './schema';
 import { size } from './words';
 
 /** Options that nearly everybody looks at; all others stand under More. */
@@ -44,12 +44,6 @@ function simple(schema: Schema): Schema {
 
 function each(schemas: { readonly [name: string]: Schema }): { [name: string]: Schema } {
   return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, simple(schema)]));
-}
-
-/** `Idle Timeout` as `Idle timeout`; `Gpus`, as pydantic writes it, as `GPUs`. */
-export function optionTitle(title: string): string {
-  const lower = title.charAt(0) + title.slice(1).toLowerCase();
-  return lower.replace(/\bgpus\b/i, 'GPUs');
 }
 
 /** Options as the form shows them: without what is null, which is an empty field, and with memory in words. */

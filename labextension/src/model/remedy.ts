@@ -1,8 +1,7 @@
 /** Remedies that can be pressed: options with which what was refused would do, as words, in a form and as a change. Pure. */
 
-import { optionTitle } from './form';
+import { optionTitle, resolved } from './options';
 import type { Change, Json, Options, Problem, Schema } from './records';
-import { resolved } from './schema';
 import { size, type Translator } from './words';
 
 /** The options of a remedy in words, from the titles that the kind gives them: `18 workers`, `memory 512 MiB`; empty if there is none. */

@@ -3,6 +3,7 @@
  * content security policy forbid and ajv needs. The server has the last word; this one only says earlier what it would say.
  */
 
+import { resolved } from './options';
 import type { Json, Options, Schema } from './records';
 import { bytes } from './quota';
 import { size, type Translator } from './words';
@@ -12,17 +13,6 @@ export interface Fault {
   readonly path: readonly (string | number)[];
   readonly keyword: string;
   readonly message: string;
-}
-
-/** The schema that `$ref` leads to, with what stands beside it. References to anywhere else lead to nothing in particular. */
-export function resolved(schema: Schema, root: Schema): Schema {
-  let found = schema;
-  for (let hops = 0; found.$ref !== undefined && hops < 32; hops++) {
-    const { $ref, ...beside } = found;
-    const name = $ref.replace(/^#\/\$defs\//, '');
-    found = { ...(root.$defs?.[name] ?? {}), ...beside };
-  }
-  return found;
 }
 
 /** Everything that is wrong with a value. */
