@@ -197,6 +197,8 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     expect(form.get_by_role("alert").filter(has_text="Ask for at most 20 workers")).to_be_visible(timeout=SOON)
     seen("form-refused", dock, ".dodas-Launch")
 
+    page.get_by_role("tab", name="New cluster").locator(".lm-TabBar-tabCloseIcon").click()
+
     card(page, "higgs").get_by_role("button", name="Dashboard").click()
     expect(page.frame_locator(".dodas-Tab iframe").get_by_text("Data Transfer")).to_be_visible(timeout=SOON)
     seen("dashboard", page.locator("#main"))

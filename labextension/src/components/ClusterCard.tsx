@@ -98,10 +98,12 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
           {shown.facts.map(fact => (
             <span key={fact}>{fact}</span>
           ))}
-          {used && <Sparkline values={used.trend} label={trans.__('Cores in use lately: at most %1', Math.max(...used.trend).toFixed(1))} />}
         </div>
       )}
-      <Workers shown={shown} trans={trans} />
+      <div className="dodas-Row dodas-Drawn">
+        <Workers shown={shown} trans={trans} />
+        {used && <Sparkline values={used.trend} label={trans.__('Cores in use lately: at most %1', Math.max(...used.trend).toFixed(1))} />}
+      </div>
       <Steps steps={shown.steps} />
       {shown.note && (
         <div className={shown.ending ? 'dodas-Note dodas-is-warn' : 'dodas-Facts'} role={shown.ending ? 'alert' : undefined}>
