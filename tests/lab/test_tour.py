@@ -75,6 +75,7 @@ def test_the_tour(place: Place, browser: Browser, theme: Literal["light", "dark"
         cell = page.locator(".jp-Notebook .jp-Cell").first
         expect(cell).to_contain_text("client.map")
         run_cell(page)
+        expect(cell.get_by_role("progressbar").first).to_be_visible(timeout=SOON)
         tour.show("computing")
         card.get_by_role("button", name="Dashboard").click()
         expect(page.frame_locator(".dodas-Tab iframe").locator("canvas").first).to_be_visible(timeout=SOON)
@@ -86,6 +87,7 @@ def test_the_tour(place: Place, browser: Browser, theme: Literal["light", "dark"
         assert more > 2
         expect(card).to_contain_text(f"{more} workers", timeout=SOON)
         expect(cell.locator(".jp-OutputArea-output").get_by_text(re.compile(r"^3\.14"))).to_be_visible(timeout=SOON)
+        expect(cell).to_contain_text("100 tasks")
         tour.show("scaled")
 
         card.get_by_role("button", name="Stop").click()

@@ -129,3 +129,17 @@ def test_every_module_is_in_the_table_of_the_architecture() -> None:
         kind = module.parts[0] == "services" and len(module.parts) > 2
         if not kind and not module.name.startswith("__init__"):
             assert any(module.is_relative_to(name) for name in named), f"{module} is in no row"
+
+
+def test_every_mark_of_ours_is_backed_by_tests() -> None:
+    table = [row for row in rows("comparison.md") if row[0] != "feature"]
+    assert len(table) > 20
+    for feature, ours, *_, shown in table:
+        file = ""
+        for name in names(shown):
+            if "/" in name:
+                file = name if "." in name.rpartition("/")[2] else f"{name}.py"
+                assert (ROOT / "tests" / file).resolve().is_file(), f"there is no {file}"
+            else:
+                assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file} has no {name}"
+        assert bool(file) == (ours != "○"), feature
