@@ -82,12 +82,11 @@ class Card(anywidget.AnyWidget):
         before, self._last = self._last, record
         status, kind = record.status, record.spec.kind
         known = registry.service(kind) if kind in registry.kinds() else None
-        ready = sum(i.group is not None and i.condition is Condition.READY for i in status.instances.values())
         with self.hold_sync():
             self.title = known.title if known is not None else kind
             self.snippet = known.snippet if known is not None else ""
             self.record = drawn(record)
-            self.workers, self.target = ready, sum(status.targets.values())
+            self.workers, self.target = _ready(record), sum(status.targets.values())
         self.phase = str(status.phase)  # last, so that whoever observes it finds the rest
         if before is None or _kept(before) != _kept(record):
             self._draw_again()
@@ -215,7 +214,13 @@ def _unknown(ask: Ask) -> NotSupported:
 def _kept(record: Record) -> object:
     """Return what is worth a change of what the notebook keeps."""
     status = record.status
-    return status.phase, status.targets, status.problem, record.spec.options.get("adapt")
+    # Not each worker that comes or goes, but once all have.
+    settled = _ready(record) == sum(status.targets.values())
+    return status.phase, status.targets, settled, status.problem, record.spec.options.get("adapt")
+
+
+def _ready(record: Record) -> int:
+    return sum(i.group is not None and i.condition is Condition.READY for i in record.status.instances.values())
 
 
 def _gone(record: Record) -> Record:
