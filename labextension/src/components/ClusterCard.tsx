@@ -102,7 +102,13 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
       )}
       <div className="dodas-Row dodas-Drawn">
         <Workers shown={shown} trans={trans} />
-        {used && <Sparkline values={used.trend} label={trans.__('Cores in use lately: at most %1', Math.max(...used.trend).toFixed(1))} />}
+        {used && (
+          <Sparkline
+            values={used.trend}
+            most={shown.cores}
+            label={trans.__('Cores in use lately: at most %1', Math.max(...used.trend).toFixed(1))}
+          />
+        )}
       </div>
       <Steps steps={shown.steps} />
       {shown.note && (

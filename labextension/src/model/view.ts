@@ -41,6 +41,8 @@ export interface View {
   /** Of each worker, for a picture of them all. */
   readonly workers: readonly { readonly name: string; readonly condition: Condition }[];
   readonly ready: number;
+  /** Cores that its workers hold. */
+  readonly cores: number;
   readonly problem: Problem | null;
   /** A sentence about something to come, such as a stop for idleness. */
   readonly note: string;
@@ -62,6 +64,7 @@ export function view(cluster: Cluster, now: number, trans: Translator, used?: Lo
     facts: facts(cluster, now, trans, used),
     steps: launching || (phase === 'failed' && status.ready_at === null) ? status.steps.map(s => step(s, phase, trans)) : [],
     workers: workers.map(([name, { condition }]) => ({ name, condition })),
+    cores: workers.reduce((sum, [, { cores }]) => sum + cores, 0),
     ready: workers.filter(([, { condition }]) => condition === 'ready').length,
     problem: status.problem,
     note: note(cluster, now, trans),
