@@ -81,7 +81,7 @@ def test_from_the_sign_in_to_the_sign_out(place: Place, browser: Browser) -> Non
 
         run_all(page, url)
         panel = page.locator(".jp-NotebookPanel")
-        card = panel.get_by_role("group", name="higgs")
+        card = panel.get_by_role("article", name="higgs")
         expect(card.get_by_role("status")).to_contain_text("Ready", timeout=STARTS_WITHIN)
         expect(card).to_contain_text("2 workers")
         expect(panel.get_by_text("285", exact=True)).to_be_visible(timeout=STARTS_WITHIN)

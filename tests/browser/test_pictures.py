@@ -45,7 +45,7 @@ def test_the_example_on_the_screen(place: Place, browser: Browser) -> None:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         left = notebooks(page).first
-        card = left.get_by_role("group", name="z-boson")
+        card = left.get_by_role("article", name="z-boson")
         expect(card.get_by_role("status")).to_contain_text("Ready", timeout=STARTS_WITHIN)
         expect(card).to_contain_text("2 workers")
         expect(card.get_by_role("img", name="2 of 2 workers are ready")).to_be_visible()
