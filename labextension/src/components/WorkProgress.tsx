@@ -2,9 +2,15 @@
 
 import * as React from 'react';
 
-import { type Counts, counted, ending, type Work, type WorkReport } from '../model/work';
+import { type Counts, counted, ending, read, type Work, type WorkReport } from '../model/work';
 import { lasting, type Translator } from '../model/words';
 import { Shape } from './texts';
+
+/** What an output holds; as plain text where that is of a later version. */
+export function WorkOutput({ said, text, trans }: { said: unknown; text: string; trans: Translator }): JSX.Element {
+  const report = read(said);
+  return report === null ? <pre>{text}</pre> : <WorkProgress report={report} trans={trans} />;
+}
 
 export function WorkProgress({ report, trans }: { report: WorkReport; trans: Translator }): JSX.Element {
   const { state, title, cluster, item, seconds, sum, works } = report;

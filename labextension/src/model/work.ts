@@ -3,9 +3,6 @@
 import type { Mark } from './view';
 import { lasting, type Translator } from './words';
 
-/** The type of such outputs. */
-export const MIME = 'application/vnd.jupyter-dodas.progress+json';
-
 /** Numbers of tasks. */
 export interface Counts {
   readonly total: number;

@@ -6,9 +6,9 @@ import { type IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { WorkProgress } from '../../components/WorkProgress';
-import { MIME, read } from '../../model/work';
 import type { Translator } from '../../model/words';
+
+const MIME = 'application/vnd.jupyter-dodas.progress+json';
 
 export const progress: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-dodas:progress',
@@ -24,25 +24,22 @@ export const progress: JupyterFrontEndPlugin<void> = {
 };
 
 class WorkRenderer extends ReactWidget implements IRenderMime.IRenderer {
-  private model: IRenderMime.IMimeModel | null = null;
+  private shown: JSX.Element | null = null;
 
   constructor(private readonly trans: Translator) {
     super();
     this.addClass('dodas-Output');
   }
 
-  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    this.model = model;
+  async renderModel({ data }: IRenderMime.IMimeModel): Promise<void> {
+    // Fetched with the first of them.
+    const { WorkOutput } = await import('../../components/WorkProgress');
+    this.shown = <WorkOutput said={data[MIME]} text={String(data['text/plain'] ?? '')} trans={this.trans} />;
     this.update();
     await this.renderPromise;
   }
 
   protected override render(): JSX.Element | null {
-    if (this.model === null) {
-      return null;
-    }
-    const report = read(this.model.data[MIME]);
-    // A notebook from a later version.
-    return report === null ? <pre>{String(this.model.data['text/plain'] ?? '')}</pre> : <WorkProgress report={report} trans={this.trans} />;
+    return this.shown;
   }
 }
