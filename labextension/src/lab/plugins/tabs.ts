@@ -6,7 +6,6 @@ import { IStateDB } from '@jupyterlab/statedb';
 
 import { CommandIDs } from '../commands';
 import { icon } from '../icon';
-import { choices, dashboardTab, launchTab, logsTab } from '../tabs';
 import { IDodas } from '../tokens';
 
 const PLACES: { readonly [command: string]: Parameters<JupyterFrontEnd.IShell['add']>[2] } = {
@@ -34,7 +33,7 @@ export const tabs: JupyterFrontEndPlugin<void> = {
       id: string,
       label: string,
       keys: readonly string[],
-      make: (...values: string[]) => MainAreaWidget | Promise<MainAreaWidget>
+      make: (of: typeof import('../tabs'), ...values: string[]) => MainAreaWidget | Promise<MainAreaWidget>
     ): void => {
       // What is restored is found by what stands before the first colon.
       const tracker = new WidgetTracker<MainAreaWidget>({ namespace: id.replace(':', '-') });
@@ -45,9 +44,14 @@ export const tabs: JupyterFrontEndPlugin<void> = {
         icon,
         execute: async given => {
           const values = keys.map(key => text(given, key));
-          const open = tracker.find(one => keys.every((key, at) => args.get(one)?.[key] === values[at]));
-          const tab = open ?? (await make(...values));
-          if (open === undefined) {
+          const find = (): MainAreaWidget | undefined =>
+            tracker.find(one => keys.every((key, at) => args.get(one)?.[key] === values[at]));
+          const made = find() ?? (await make(await import('../tabs'), ...values));
+          // Somebody may have pressed twice.
+          const tab = find() ?? made;
+          if (tab !== made) {
+            made.dispose();
+          } else if (!args.has(tab)) {
             args.set(tab, Object.fromEntries(keys.map((key, at) => [key, values[at] ?? ''])));
             // The first of a kind beside what is worked on, which stays in view; the next ones behind that.
             const other = tracker.currentWidget;
@@ -59,13 +63,13 @@ export const tabs: JupyterFrontEndPlugin<void> = {
       });
       void restorer?.restore(tracker, { command: id, args: tab => args.get(tab) ?? {}, name: tab => tab.id });
     };
-    command(CommandIDs.launch, trans.__('New Cluster…'), ['kind'], async kind =>
+    command(CommandIDs.launch, trans.__('New Cluster…'), ['kind'], async ({ choices, launchTab }, kind) =>
       launchTab(dodas, await choices(state), kind || undefined, state)
     );
-    command(CommandIDs.dashboard, trans.__('Dashboard of a Cluster'), ['cluster', 'name'], (cluster = '', name = '') =>
+    command(CommandIDs.dashboard, trans.__('Dashboard of a Cluster'), ['cluster', 'name'], ({ dashboardTab }, cluster = '', name = '') =>
       dashboardTab(settings, cluster, name)
     );
-    command(CommandIDs.logs, trans.__('Logs of a Cluster'), ['cluster'], (cluster = '') => logsTab(dodas, cluster));
+    command(CommandIDs.logs, trans.__('Logs of a Cluster'), ['cluster'], ({ logsTab }, cluster = '') => logsTab(dodas, cluster));
     palette?.addItem({ command: CommandIDs.launch, category: trans.__('Clusters') });
   }
 };
