@@ -34,12 +34,13 @@ REFUSED: Final = {
     "remedy": "Ask for at most 20 workers, or stop a cluster.",
     "retryable": False,
     "option": "workers",
+    "retry": {"workers": 20},
 }
 FULL: Final = {
-    "code": "disk-full",
-    "message": "The records cannot be read: the disk is full.",
-    "cause": "Nothing can be written to the state folder.",
-    "remedy": "Make room, for example with `dodas clean`.",
+    "code": "store-full",
+    "message": "There is no space left to write /home/alice/.local/state/jupyter-dodas",
+    "cause": "No space left on device",
+    "remedy": "Free some space there, or set DODAS_STATE to a folder on another disk.",
     "retryable": True,
 }
 
@@ -116,29 +117,35 @@ def portrait(page: Page, what: Locator, name: str, theme: str) -> None:
         (folder / f"{name}-{theme.lower()}.png").write_bytes(shown)
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> None:
-    server.launch("higgs", "dask", workers=2)
-    real = server.cluster("higgs")
-    stage = Stage()
-    page = open_lab(f"JupyterLab {theme}", before=stage.routed)
-    panel, shown = page.locator(".dodas-List"), page.locator("#jupyter-dodas-sidebar")
-    page.set_viewport_size({"width": 1000, "height": 450})
+class Gallery:
+    """Pictures of one page in one theme, each with a look for what keeps people out."""
 
-    def seen(name: str, what: Locator = shown, within: str = ".dodas-List") -> None:
-        portrait(page, what, name, theme)
-        assert barriers(page, within) == [], name
+    def __init__(self, page: Page, theme: str) -> None:
+        self.page, self._theme = page, theme
+        self._side = page.locator("#jupyter-dodas-sidebar")
 
+    def add(self, name: str, what: Locator | None = None, within: str = ".dodas-List") -> None:
+        """Take the picture of a state, of the list at the side unless something else is said."""
+        portrait(self.page, what or self._side, name, self._theme)
+        assert barriers(self.page, within) == [], name
+
+
+def without_a_list(page: Page, stage: Stage, gallery: Gallery) -> None:
+    """While it is read, when it cannot be read, and when there is nothing in it."""
+    panel = page.locator(".dodas-List")
     expect(panel.get_by_role("status", name="Reading the clusters")).to_be_visible(timeout=SOON)
-    seen("loading")
+    gallery.add("loading")
     for route in stage.held:
         route.fulfill(status=507, json={"error": FULL})
-    expect(panel.get_by_role("alert")).to_contain_text("the disk is full", timeout=SOON)
-    seen("error")
+    expect(panel.get_by_role("alert")).to_contain_text("There is no space left", timeout=SOON)
+    gallery.add("error")
     stage.show(page)
     expect(panel.get_by_text("No clusters yet.")).to_be_visible(timeout=SOON)
-    seen("empty")
+    gallery.add("empty")
 
+
+def with_a_cluster(page: Page, stage: Stage, gallery: Gallery, real: Record) -> None:
+    """A cluster in each of its phases, and when nobody tells of it."""
     steps = [
         {"name": "Scheduler answers", "started": AT - 3, "ended": AT - 2.1, "usually": 1.0},
         {"name": "Workers 1 of 4", "started": AT - 2.1, "ended": None, "usually": 6.0},
@@ -146,10 +153,10 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     early = {"worker-2": "starting", "worker-3": "starting", "worker-4": "starting"}
     stage.show(page, like(real, "skim", 4, phase="starting", ready_at=None, steps=steps, conditions=early), cores=8)
     expect(card(page, "skim")).to_contain_text("usually 6.0 s", timeout=SOON)
-    seen("starting")
+    gallery.add("starting")
     stage.show(page, like(real, "higgs", 4), cores=8)
     expect(card(page, "higgs")).to_contain_text("4 workers", timeout=SOON)
-    seen("ready")
+    gallery.add("ready")
     wound = {
         "code": "hurt",
         "message": "worker-3 has ended 3 times.",
@@ -158,10 +165,10 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     }
     stage.show(page, like(real, "higgs", 4, phase="degraded", problem=wound, conditions={"worker-3": "waiting"}), cores=8)
     expect(card(page, "higgs")).to_contain_text("3 of 4 workers", timeout=SOON)
-    seen("degraded")
+    gallery.add("degraded")
     stage.show(page, like(real, "fit", 2, idle_since=AT - 3000, stops_at=AT + 600), cores=4)
     expect(card(page, "fit").get_by_role("button", name="Keep 1 h")).to_be_visible(timeout=SOON)
-    seen("idle")
+    gallery.add("idle")
     failure = {
         "code": "failed",
         "message": "The scheduler ended as soon as it was started.",
@@ -171,16 +178,19 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     over = [{**steps[0], "ended": None}]
     stage.show(page, like(real, "big", 0, phase="failed", ready_at=None, steps=over, problem=failure))
     expect(card(page, "big").get_by_role("button", name="Start again")).to_be_visible(timeout=SOON)
-    seen("failed")
+    gallery.add("failed")
     stage.show(page, like(real, "higgs", 2), cores=4)
     expect_phase(page, "higgs", "Ready")
     stage.answer = lambda route: route.abort()
     again(page)
-    expect(panel.get_by_text("Jupyter Server does not answer.")).to_be_visible(timeout=SOON)
-    seen("offline")
+    expect(page.locator(".dodas-List").get_by_text("Jupyter Server does not answer.")).to_be_visible(timeout=SOON)
+    gallery.add("offline")
 
+
+def in_the_form(page: Page, stage: Stage, gallery: Gallery, real: Record) -> None:
+    """The form, and a refusal at its field."""
     stage.show(page, like(real, "higgs", 2), cores=12)
-    expect(panel.get_by_text("Jupyter Server does not answer.")).to_have_count(0, timeout=SOON)
+    expect(page.locator(".dodas-List").get_by_text("Jupyter Server does not answer.")).to_have_count(0, timeout=SOON)
     page.set_viewport_size({"width": 1200, "height": 640})
     # What was told of clusters that are gone, or seen to, is told no more.
     expect(page.locator(".Toastify__toast")).to_have_count(0, timeout=SOON)
@@ -191,19 +201,36 @@ def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> Non
     form.get_by_role("spinbutton", name="Workers", exact=True).fill("8", timeout=SOON)
     expect(form.get_by_text("12 + 8 of 32 cores")).to_be_visible(timeout=SOON)
     dock = page.locator("#jp-main-dock-panel")
-    seen("form", dock, ".dodas-Launch")
+    gallery.add("form", dock, ".dodas-Launch")
     form.get_by_role("spinbutton", name="Workers", exact=True).fill("48")
     form.get_by_role("button", name="Launch").click()
     expect(form.get_by_role("alert").filter(has_text="Ask for at most 20 workers")).to_be_visible(timeout=SOON)
-    seen("form-refused", dock, ".dodas-Launch")
+    gallery.add("form-refused", dock, ".dodas-Launch")
 
+
+def in_tabs(page: Page, gallery: Gallery) -> None:
+    """A dashboard and logs, docked."""
     page.get_by_role("tab", name="New cluster").locator(".lm-TabBar-tabCloseIcon").click()
 
     card(page, "higgs").get_by_role("button", name="Dashboard").click()
     expect(page.frame_locator(".dodas-Tab iframe").get_by_text("Data Transfer")).to_be_visible(timeout=SOON)
-    seen("dashboard", page.locator("#main"))
+    gallery.add("dashboard", page.locator("#main"))
     card(page, "higgs").get_by_role("button", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("worker-1", timeout=SOON)
-    seen("logs", page.locator("#main"), ".dodas-Logs")
+    gallery.add("logs", page.locator("#main"), ".dodas-Logs")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_every_state(open_lab: Opener, server: JupyterServer, theme: str) -> None:
+    server.launch("higgs", "dask", workers=2)
+    real = server.cluster("higgs")
+    stage = Stage()
+    page = open_lab(f"JupyterLab {theme}", before=stage.routed)
+    page.set_viewport_size({"width": 1000, "height": 450})
+    gallery = Gallery(page, theme)
+    without_a_list(page, stage, gallery)
+    with_a_cluster(page, stage, gallery, real)
+    in_the_form(page, stage, gallery, real)
+    in_tabs(page, gallery)
     server.client.delete("clusters/higgs")
     server.until_gone("higgs")
