@@ -12,7 +12,7 @@ from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.limits import Quota, Share
 from jupyter_dodas.options import Adapt, Count
 from jupyter_dodas.settings import Limits
-from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Name, Record
+from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Name, Receipt, Record
 
 __all__ = [
     "ClusterList",
@@ -29,6 +29,8 @@ __all__ = [
     "LogsView",
     "PictureView",
     "QuotaView",
+    "ReceiptList",
+    "ReceiptsQuery",
     "UsageQuery",
     "UsageView",
     "dashboards",
@@ -92,6 +94,12 @@ class LogsQuery(Body):
     instance: str | None = Field(default=None, description="One instance, `worker-2`, or all of a role or group, `worker`.")
     lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = Field(default=200, description="At most so many of each instance.")
     follow: bool = Field(default=False, description="Go on with each new line until the cluster is gone.")
+
+
+class ReceiptsQuery(Body):
+    """Whose receipts."""
+
+    uids: str = Field(default="", description="Of clusters with these uids, with commas between them; by default all there are.")
 
 
 class UsageQuery(Body):
@@ -188,6 +196,12 @@ class UsageView(Body):
     """What is used of what is held. It is no part of a record, costs something only while it is asked for, and gives no hints."""
 
     usage: Mapping[str, LoadView] = Field(description="By cluster; those of which nobody can tell are left out.")
+
+
+class ReceiptList(Body):
+    """What clusters took that have ended, oldest first."""
+
+    receipts: Sequence[Receipt]
 
 
 class QuotaView(Body):

@@ -1,7 +1,7 @@
 """What handlers do with clusters, without a word of HTTP: read, launch, change, stop."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property
 from typing import Any, Final
@@ -23,7 +23,7 @@ from jupyter_dodas.errors import (
 )
 from jupyter_dodas.limits import Quota
 from jupyter_dodas.settings import Limits
-from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Record, check_name
+from jupyter_dodas.spec import ClusterSpec, Intent, Phase, Receipt, Record, check_name
 from jupyter_dodas.views import (
     ClusterPatch,
     ClusterRequest,
@@ -179,6 +179,11 @@ class Clusters:
                 found = {record.name: load_of(record, loads[record.name]) for record in records if record.name in loads}
                 views = {name: LoadView(cores=round(load.cores, 3), memory=load.memory) for name, load in found.items()}
                 yield UsageView(usage=views)
+
+    async def receipts(self, uids: Collection[str]) -> Sequence[Receipt]:
+        """Return what clusters took that have ended, those of the user's own work; of these uids, or of all if none is named."""
+        receipts = await self.backend.store.receipts()
+        return [one for one in receipts if not registry.is_hidden(one.kind) and (not uids or one.uid in uids)]
 
     async def quota(self) -> Quota:
         """Tell what may be held and what is held."""

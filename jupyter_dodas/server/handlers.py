@@ -25,6 +25,8 @@ from jupyter_dodas.views import (
     LogsQuery,
     LogsView,
     QuotaView,
+    ReceiptList,
+    ReceiptsQuery,
     UsageQuery,
     UsageView,
 )
@@ -171,6 +173,17 @@ class UsageHandler(FollowingHandler):
                 yield [view]
 
 
+class ReceiptsHandler(DodasHandler):
+    """What clusters took."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return the receipts of clusters that have ended."""
+        uids = {uid for uid in self.query(ReceiptsQuery).uids.split(",") if uid}
+        self.reply(ReceiptList(receipts=await self.clusters.receipts(uids)))
+
+
 class QuotaHandler(DodasHandler):
     """What may be held at once."""
 
@@ -232,6 +245,7 @@ def routes(clusters: Clusters, *, open_proxy: bool) -> list[tuple[Any, ...]]:
         (rf"{API}/clusters/{name}/ui/{name}(/.*)?", DashboardHandler, shared),
         (rf"{API}/quota", QuotaHandler, shared),
         (rf"{API}/usage", UsageHandler, shared),
+        (rf"{API}/receipts", ReceiptsHandler, shared),
         (rf"{API}/openapi\.json", OpenApiHandler, shared),
         (rf"{API}(?:/.*)?", NowhereHandler, shared),
     ]

@@ -68,6 +68,7 @@ OPERATIONS: Final = (
     ),
     Operation("/quota", "get", "What may be held and what is", {200: views.QuotaView}),
     Operation("/usage", "get", "What is used of what is held", {200: views.UsageView}, errors=(400,), query=views.UsageQuery),
+    Operation("/receipts", "get", "What clusters took that have ended", {200: views.ReceiptList}, query=views.ReceiptsQuery),
     Operation("/openapi.json", "get", "This document", {200: None}),
 )
 """All of them but the dashboards, which are no data; docs/reference/rest.md tells of these."""
@@ -85,6 +86,7 @@ _MODELS: Final[Sequence[tuple[type[BaseModel], Literal["validation", "serializat
     (views.LogLine, "serialization"),
     (views.QuotaView, "serialization"),
     (views.UsageView, "serialization"),
+    (views.ReceiptList, "serialization"),
     (ErrorReply, "serialization"),
 )
 

@@ -28,6 +28,17 @@ def test_from_the_form_to_the_stop(open_lab: Opener, server: JupyterServer) -> N
     expect(page.get_by_text("No clusters yet.")).to_be_visible()
 
 
+def test_all_of_them_are_stopped_with_a_receipt(open_lab: Opener, server: JupyterServer) -> None:
+    page = open_lab()
+    for name in ("drones", "swarm"):
+        server.launch(name)
+        expect_phase(page, name, "Ready")
+    page.get_by_role("button", name="Stop all").click()
+    page.get_by_role("group", name=re.compile("Stop all 2")).get_by_role("button", name="Stop all").click()
+    expect(page.get_by_text("No clusters yet.")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text(re.compile(r"2 clusters have stopped: [\d.e-]+ core-hours"))).to_be_visible(timeout=SOON)
+
+
 def test_what_was_started_elsewhere_is_seen_in_every_tab_and_after_the_server_was_away(
     open_lab: Opener, server: JupyterServer
 ) -> None:

@@ -10,6 +10,7 @@ import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
 import { ScaleControl } from './ScaleControl';
 import { Sparkline } from './Sparkline';
+import { Sure } from './Sure';
 import { ProblemNote, Shape } from './texts';
 
 /** What can be done with a cluster. Where something is missing, the button is, too. What fails is told in the card. */
@@ -233,56 +234,6 @@ function Buttons(props: ButtonsProps): JSX.Element {
       {shown.can.cancel && button(trans.__('Cancel'), () => actions.stop(cluster))}
       {failed && button(trans.__('Dismiss'), () => actions.stop(cluster))}
     </div>
-  );
-}
-
-interface SureProps {
-  readonly label: string;
-  readonly question: string;
-  readonly busy: boolean;
-  readonly trans: Translator;
-  readonly run: (task: () => Promise<unknown> | void) => Promise<boolean>;
-  readonly onSure: () => Promise<unknown>;
-}
-
-/** A button that asks before it does what cannot be undone. */
-function Sure({ label, question, busy, trans, run, onSure }: SureProps): JSX.Element {
-  const [asking, setAsking] = React.useState(false);
-  const first = React.useRef<HTMLButtonElement>(null);
-  const again = React.useRef<HTMLButtonElement>(null);
-  const wasAsking = React.useRef(false);
-  // The focus goes along, so that the keyboard does not fall out of the card.
-  React.useEffect(() => {
-    if (asking !== wasAsking.current) {
-      (asking ? again : first).current?.focus();
-      wasAsking.current = asking;
-    }
-  }, [asking]);
-  if (!asking) {
-    return (
-      <button type="button" ref={first} disabled={busy} onClick={() => setAsking(true)}>
-        {label}
-      </button>
-    );
-  }
-  return (
-    <span className="dodas-Sure" role="group" aria-label={question} onKeyDown={event => event.key === 'Escape' && setAsking(false)}>
-      <span>{question}</span>
-      <button
-        type="button"
-        ref={again}
-        className="dodas-is-strong"
-        onClick={() => {
-          setAsking(false);
-          void run(onSure);
-        }}
-      >
-        {label}
-      </button>
-      <button type="button" onClick={() => setAsking(false)}>
-        {trans.__('No')}
-      </button>
-    </span>
   );
 }
 

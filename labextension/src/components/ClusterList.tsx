@@ -6,7 +6,9 @@ import type { Snapshot } from '../model/clusters';
 import type { Usage } from '../model/usage';
 import type { Translator } from '../model/words';
 import { type ClusterActions, ClusterCard } from './ClusterCard';
+import { useTask } from './hooks';
 import { QuotaBar } from './QuotaBar';
+import { Sure } from './Sure';
 import { ProblemNote } from './texts';
 
 export interface ClusterListProps {
@@ -17,6 +19,8 @@ export interface ClusterListProps {
   readonly trans: Translator;
   readonly onNew: () => void;
   readonly onRetry: () => void;
+  /** Stops every cluster; without it there is no button for that. */
+  readonly onStopAll?: () => Promise<unknown>;
 }
 
 export function ClusterList(props: ClusterListProps): JSX.Element {
@@ -56,6 +60,7 @@ export function ClusterList(props: ClusterListProps): JSX.Element {
       ) : (
         state === 'live' && <Empty {...props} />
       )}
+      {clusters.length > 1 && <StopAll {...props} />}
     </section>
   );
 }
@@ -92,6 +97,20 @@ function move(event: React.KeyboardEvent<HTMLElement>): void {
     event.preventDefault();
     cards[to(at, cards.length - 1)]?.focus();
   }
+}
+
+function StopAll({ snapshot, trans, onStopAll }: ClusterListProps): JSX.Element | null {
+  const { busy, refused, run } = useTask();
+  if (onStopAll === undefined) {
+    return null;
+  }
+  const question = trans.__('Stop all %1? What they hold is lost.', snapshot.clusters.length);
+  return (
+    <div className="dodas-Foot">
+      <Sure label={trans.__('Stop all')} question={question} busy={busy} trans={trans} run={run} onSure={onStopAll} />
+      {refused && <ProblemNote problem={refused} />}
+    </div>
+  );
 }
 
 /** What is wrong with the connection, while what was read before stays in view. */

@@ -200,6 +200,16 @@ describe('the list', () => {
     expect(focus()).toBe('b');
   });
 
+  it('stops all of them, if one is sure', async () => {
+    const stopAll = vi.fn(() => Promise.resolve());
+    render(<ClusterList snapshot={{ ...LIVE, clusters: three }} actions={actions()} trans={english} onNew={vi.fn()} onRetry={vi.fn()} onStopAll={stopAll} />);
+    await press('Stop all');
+    expect(stopAll).not.toHaveBeenCalled();
+    expect(screen.getByRole('group', { name: 'Stop all 3? What they hold is lost.' })).toBeTruthy();
+    await userEvent.keyboard('{Enter}');
+    await waitFor(() => expect(stopAll).toHaveBeenCalledOnce(), SOON);
+  });
+
   it('leaves the arrows to the slider within a card', async () => {
     list({ clusters: three });
     const slider = screen.getAllByRole('slider')[0] as HTMLElement;

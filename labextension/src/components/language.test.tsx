@@ -43,6 +43,7 @@ it.each(['live', 'loading', 'offline'] as const)('a list that is %s has no word 
       trans={other}
       onNew={vi.fn()}
       onRetry={vi.fn()}
+      onStopAll={DONE}
     />
   );
   expect(container.textContent).toContain('⟦Clusters⟧');

@@ -9,6 +9,7 @@ export const CommandIDs = {
   keep: 'dodas:keep',
   restart: 'dodas:restart',
   stop: 'dodas:stop',
+  stopAll: 'dodas:stop-all',
   insert: 'dodas:insert-code',
   showLogs: 'dodas:show-logs',
   showDashboard: 'dodas:show-dashboard'

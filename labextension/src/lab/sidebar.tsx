@@ -70,7 +70,17 @@ function Live({ dodas, actions, usages }: { dodas: IDodas; actions: ClusterActio
   const { clusters, trans } = dodas;
   const snapshot = React.useSyncExternalStore(clusters.subscribe, clusters.snapshot);
   const usage = React.useSyncExternalStore(usages.subscribe, usages.snapshot);
-  return <ClusterList snapshot={snapshot} usage={usage} actions={actions} trans={trans} onNew={() => dodas.launch()} onRetry={() => clusters.refresh()} />;
+  return (
+    <ClusterList
+      snapshot={snapshot}
+      usage={usage}
+      actions={actions}
+      trans={trans}
+      onNew={() => dodas.launch()}
+      onRetry={() => clusters.refresh()}
+      onStopAll={() => dodas.stop(clusters.snapshot().clusters)}
+    />
+  );
 }
 
 /** What a card in Lab can do. */
@@ -79,7 +89,7 @@ export function actions(dodas: IDodas): ClusterActions {
   const code: NonNullable<ClusterActions['code']> = ({ name, spec }) => connectCode(name, clusters.kind(spec.kind)?.snippet ?? '');
   return {
     change: ({ name }, change) => clusters.change(name, change),
-    stop: ({ name }) => clusters.stop(name),
+    stop: cluster => dodas.stop([cluster]),
     code,
     insert: cluster => dodas.insert(code(cluster)),
     example: ({ name }, kind) => dodas.insert(exampleCode(name, kind)),

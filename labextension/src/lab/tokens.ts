@@ -3,6 +3,7 @@
 import { Token } from '@lumino/coreutils';
 
 import type { Clusters } from '../model/clusters';
+import type { Cluster } from '../model/records';
 import type { Translator } from '../model/words';
 
 /** The clusters of whoever is signed in, and the words that tell of them. */
@@ -14,6 +15,8 @@ export interface IDodas {
   /** Opens a dashboard as a tab. */
   dashboard(cluster: string, name: string): void;
   logs(cluster: string): void;
+  /** Stops clusters, and tells what they took once they are gone. It ends when that has been asked for. */
+  stop(which: readonly Cluster[]): Promise<void>;
   /** Writes Python into the notebook in view. */
   insert(code: string): Promise<void>;
   copy(text: string): Promise<void>;

@@ -1,6 +1,6 @@
 /** The REST interface of the server extension, over whatever sends requests: Lab's connection, or `fetch`. */
 
-import type { Change, Cluster, Kind, Loads, LogLine, Options, Problem, Quota } from './records';
+import type { Change, Cluster, Kind, Loads, LogLine, Options, Problem, Quota, Receipt } from './records';
 
 /** Sends a request to a path below the API. It fails only where nobody answers. */
 export type Send = (path: string, init?: RequestInit) => Promise<Response>;
@@ -49,6 +49,11 @@ export class Api {
       }
       throw error;
     }
+  }
+
+  /** What clusters took that have ended. */
+  async receipts(uids: readonly string[]): Promise<readonly Receipt[]> {
+    return (await this.read<{ receipts: readonly Receipt[] }>(`receipts?uids=${uids.map(encodeURIComponent).join(',')}`)).receipts;
   }
 
   async quota(): Promise<Quota> {

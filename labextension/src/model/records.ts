@@ -104,6 +104,14 @@ export interface Load {
 
 export type Loads = { readonly [cluster: string]: Load };
 
+/** What a cluster took from its start to its end. */
+export interface Receipt {
+  readonly uid: string;
+  readonly name: string;
+  readonly core_seconds: number;
+  readonly wall_seconds: number;
+}
+
 export interface LogLine {
   readonly instance: string;
   readonly line: string;

@@ -29,8 +29,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
             const cluster = await chosen(dodas, verb, label, args['cluster']);
             await (cluster && act(cluster));
           } catch (error) {
-            const { message, cause, remedy } = problemOf(error);
-            Notification.error([message, cause, remedy].filter(text => text !== '').join(' — '));
+            failed(error);
           }
         }
       });
@@ -58,11 +57,23 @@ export const commands: JupyterFrontEndPlugin<void> = {
         await clusters.change(name, { restart: true });
       }
     });
-    add(CommandIDs.stop, 'stop', trans.__('Stop Cluster…'), async ({ name }) => {
-      if (await sure(trans.__('Stop %1?', name), trans.__('What it holds is lost.'), trans.__('Stop'), trans.__('Cancel'))) {
-        await clusters.stop(name);
+    add(CommandIDs.stop, 'stop', trans.__('Stop Cluster…'), async cluster => {
+      if (await sure(trans.__('Stop %1?', cluster.name), trans.__('What it holds is lost.'), trans.__('Stop'), trans.__('Cancel'))) {
+        await dodas.stop([cluster]);
       }
     });
+    app.commands.addCommand(CommandIDs.stopAll, {
+      label: trans.__('Stop All Clusters…'),
+      isEnabled: () => clusters.snapshot().clusters.length > 0,
+      execute: async () => {
+        const all = clusters.snapshot().clusters;
+        const question = trans._n('Stop %1 cluster?', 'Stop all %1 clusters?', all.length);
+        if (await sure(question, trans.__('What they hold is lost.'), trans.__('Stop'), trans.__('Cancel'))) {
+          await dodas.stop(all).catch(failed);
+        }
+      }
+    });
+    palette?.addItem({ command: CommandIDs.stopAll, category: trans.__('Clusters') });
     add(CommandIDs.insert, 'insert', trans.__('Insert Code for Cluster'), ({ name, spec }) =>
       dodas.insert(connectCode(name, clusters.kind(spec.kind)?.snippet ?? ''))
     );
@@ -75,6 +86,11 @@ export const commands: JupyterFrontEndPlugin<void> = {
     });
   }
 };
+
+function failed(error: unknown): void {
+  const { message, cause, remedy } = problemOf(error);
+  Notification.error([message, cause, remedy].filter(text => text !== '').join(' — '));
+}
 
 /** The cluster that is meant: by name, by the focus, because it is the only one, or because somebody is asked. */
 async function chosen({ clusters, trans }: IDodas, verb: Verb, label: string, named: unknown): Promise<Cluster | undefined> {

@@ -5,6 +5,10 @@ import { Clipboard, Notification } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import type { Clusters } from '../../model/clusters';
+import { farewell, took } from '../../model/farewell';
+import type { Cluster } from '../../model/records';
+import type { Translator } from '../../model/words';
 import { CommandIDs } from '../commands';
 import { connect } from '../connection';
 import { insertInto } from '../notebooks';
@@ -25,6 +29,11 @@ export const core: JupyterFrontEndPlugin<IDodas> = {
       launch: kind => void app.commands.execute(CommandIDs.launch, { kind: kind ?? '' }),
       dashboard: (cluster, name) => void app.commands.execute(CommandIDs.dashboard, { cluster, name }),
       logs: cluster => void app.commands.execute(CommandIDs.logs, { cluster }),
+      stop: async which => {
+        await Promise.all(which.map(({ name }) => clusters.stop(name)));
+        // Of one that had failed nobody wants to know any more.
+        void tell(clusters, which.filter(({ status }) => status.phase !== 'failed'), trans);
+      },
       copy: async text => Clipboard.copyToSystem(text),
       insert: async code => {
         if (tracker === null || !insertInto(tracker, code)) {
@@ -35,3 +44,14 @@ export const core: JupyterFrontEndPlugin<IDodas> = {
     };
   }
 };
+
+async function tell(clusters: Clusters, which: readonly Cluster[], trans: Translator): Promise<void> {
+  try {
+    const said = which.length ? farewell(await took(clusters, which), trans) : null;
+    if (said !== null) {
+      Notification.info(said, { autoClose: 10_000 });
+    }
+  } catch {
+    // They have stopped all the same.
+  }
+}
