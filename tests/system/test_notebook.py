@@ -190,7 +190,8 @@ def test_popularity_is_foretold_better_than_by_persistence(place: Place, tmp_pat
             assert int(kernel.run(source).text) > 10**6
     place.assert_deserted()
 
-    assert done["cluster"].result["text/plain"].startswith("popularity  spark  ● ready")
+    cards = [states[0]["text/plain"] for states in done["cluster"].displays.values()]
+    assert any(card.startswith("popularity  spark  ● ready") for card in cards)
     assert "[37, 38]; with nothing popular: [36, 53]" in done["records"].text
     assert any("image/png" in shown for shown in done["judge"].displays[""])
     found = done["found"].result["application/json"]
