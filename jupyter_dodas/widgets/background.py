@@ -13,7 +13,8 @@ class Background:
     """Runs coroutines until it is told to end. Any thread may call it, and it keeps no program alive."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._lock = threading.Lock()
         self._expected = 0
@@ -57,9 +58,8 @@ class Background:
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
+            # Ends first what others have begun on this loop, such as the watches of a place.
+            self._runner.close()
             atexit.unregister(self.close)
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

@@ -291,7 +291,7 @@ def test_the_whole_way_by_clicks_and_signing_out_leaves_her_home(
     run_all(page, f"{hub.url}/")
     panel = page.locator(".jp-NotebookPanel")
     expect(panel.get_by_text("285", exact=True)).to_be_visible(timeout=STARTS_WITHIN)
-    expect(panel.get_by_role("group", name="higgs").get_by_role("status")).to_contain_text("Ready")
+    expect(panel.get_by_role("article", name="higgs").get_by_role("status")).to_contain_text("Ready")
     running = {pod.partition("-")[2] for pod in hub.estate.left("alice", "pods")}
     assert running == {"scheduler", "worker-1", "worker-2", "alice-server"}
     stolen = chromium.new_context(storage_state=window.storage_state())
