@@ -5,7 +5,7 @@ import * as React from 'react';
 import type { Change, Cluster, Kind, Problem } from '../model/records';
 import { remedyChange, remedyWords } from '../model/remedy';
 import type { Used } from '../model/usage';
-import { groups, type StepView, view, type View } from '../model/view';
+import { groups, kept, type StepView, type View, view } from '../model/view';
 import { clock, type Translator } from '../model/words';
 import { useNow, useTask } from './hooks';
 import { ScaleControl } from './ScaleControl';
@@ -41,7 +41,6 @@ export interface ClusterCardProps {
   readonly current?: boolean;
 }
 
-const HOUR = 3600;
 /** More workers than this are only counted. */
 const MOST_DRAWN = 48;
 
@@ -197,7 +196,7 @@ function Buttons(props: ButtonsProps): JSX.Element {
   const failed = cluster.status.phase === 'failed';
   const [more, setMore] = React.useState(false);
   const id = React.useId();
-  const keep = (): Promise<unknown> => actions.change(cluster, { keep_until: Math.max(props.now, cluster.spec.keep_until ?? 0) + HOUR });
+  const keep = (): Promise<unknown> => actions.change(cluster, kept(cluster, props.now));
   const button = (label: string, task: () => Promise<unknown> | void, strong = false): JSX.Element => (
     <button type="button" key={label} className={strong ? 'dodas-is-strong' : undefined} disabled={props.busy} onClick={() => void run(task)}>
       {label}

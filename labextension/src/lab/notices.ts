@@ -6,10 +6,8 @@ import type { Clusters } from '../model/clusters';
 import { holds, type News, news } from '../model/news';
 import type { Cluster } from '../model/records';
 import { remedyChange, remedyWords } from '../model/remedy';
-import { view } from '../model/view';
+import { kept, view } from '../model/view';
 import type { Translator } from '../model/words';
-
-const HOUR = 3600;
 
 /** Tells of what becomes ready, fails, waits for room, or will be stopped, until it is disposed of. */
 export function notices(clusters: Clusters, trans: Translator, wanted: () => boolean): () => void {
@@ -41,7 +39,7 @@ function tell({ what, cluster }: News, clusters: Clusters, trans: Translator): s
   const { name, status } = cluster;
   const keep = {
     label: trans.__('Keep 1 h'),
-    callback: () => void clusters.change(name, { keep_until: Date.now() / 1000 + HOUR }).catch(failed)
+    callback: () => void clusters.change(name, kept(cluster, Date.now() / 1000)).catch(failed)
   };
   switch (what) {
     case 'ready':

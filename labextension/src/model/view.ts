@@ -1,6 +1,6 @@
 /** What there is to tell of a cluster, in words (`jupyter_dodas.display.view` tells the same in Python). Pure: the time is an argument. */
 
-import type { Bounds, Cluster, Condition, Json, Load, Options, Phase, Problem, Step } from './records';
+import type { Bounds, Change, Cluster, Condition, Json, Load, Options, Phase, Problem, Step } from './records';
 import { clock, lasting, size, type Translator } from './words';
 
 /** What a colour may underline; the words and shapes say it as well. */
@@ -178,6 +178,13 @@ function note({ spec, status }: Cluster, now: number, trans: Translator): string
     return trans.__('Kept until %1.', clock(spec.keep_until, now));
   }
   return '';
+}
+
+const HOUR = 3600;
+
+/** What keeps a cluster for an hour: from now on, or on from when it is kept until. */
+export function kept({ spec }: Cluster, now: number): Change {
+  return { keep_until: Math.max(now, spec.keep_until ?? 0) + HOUR };
 }
 
 /** A report of what went wrong, for whoever is asked for help: words alone, no secret. */

@@ -7,10 +7,9 @@ import { problemOf } from '../../model/api';
 import { connectCode } from '../../model/python';
 import type { Cluster } from '../../model/records';
 import { able, sizeIn, sizeOf, type Verb } from '../../model/verbs';
+import { kept } from '../../model/view';
 import { CommandIDs } from '../commands';
 import { IDodas } from '../tokens';
-
-const HOUR = 3600;
 
 export const commands: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-dodas:commands',
@@ -20,7 +19,6 @@ export const commands: JupyterFrontEndPlugin<void> = {
   optional: [ICommandPalette],
   activate: (app: JupyterFrontEnd, dodas: IDodas, palette: ICommandPalette | null) => {
     const { clusters, trans } = dodas;
-    const now = (): number => Date.now() / 1000;
     const add = (id: string, verb: Verb, label: string, act: (cluster: Cluster) => Promise<unknown> | void): void => {
       app.commands.addCommand(id, {
         label,
@@ -49,8 +47,8 @@ export const commands: JupyterFrontEndPlugin<void> = {
       }
       return size && clusters.change(cluster.name, size);
     });
-    add(CommandIDs.keep, 'keep', trans.__('Keep Cluster 1 h'), ({ name, spec }) =>
-      clusters.change(name, { keep_until: Math.max(now(), spec.keep_until ?? 0) + HOUR })
+    add(CommandIDs.keep, 'keep', trans.__('Keep Cluster 1 h'), cluster =>
+      clusters.change(cluster.name, kept(cluster, Date.now() / 1000))
     );
     add(CommandIDs.restart, 'restart', trans.__('Restart Cluster…'), async ({ name }) => {
       if (await sure(trans.__('Restart %1?', name), trans.__('What its workers hold is lost.'), trans.__('Restart'), trans.__('Cancel'))) {
