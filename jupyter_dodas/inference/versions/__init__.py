@@ -1,0 +1,1 @@
+"""Versions of models as files: what is uploaded, unpacked, kept and published."""
