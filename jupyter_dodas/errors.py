@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AlreadyExists",
+    "BadInput",
+    "Busy",
     "ClusterFailed",
     "ControllerUnreachable",
     "CredentialsRefused",
@@ -23,7 +25,11 @@ __all__ = [
     "LaunchFailed",
     "MissingRights",
     "MissingSoftware",
+    "ModelBroken",
+    "ModelNotFound",
+    "ModelRefused",
     "NewerRecord",
+    "NotAllowed",
     "NotFound",
     "NotSupported",
     "NotYours",
@@ -35,6 +41,8 @@ __all__ = [
     "StoreFull",
     "TimedOut",
     "TokenInvalid",
+    "TooLarge",
+    "Unauthenticated",
     "UnknownKind",
     "UnknownOption",
     "did_you_mean",
@@ -349,6 +357,74 @@ class DamagedRecord(DodasError):
             cause=f"{where}: {why}",
             remedy=f"Remove what is left of it with `dodas stop {name}`.",
         )
+
+
+class BadInput(DodasError):
+    """What a model cannot take, or a request that cannot be understood."""
+
+    code = "bad-input"
+
+
+class ModelNotFound(DodasError):
+    """The endpoint has no such model or version, or none that this caller may see."""
+
+    code = "model-not-found"
+
+    def __init__(self, model: str, version: str | None = None, known: Iterable[str] = ()) -> None:
+        names = sorted(known)
+        what = f"model {model!r}" if version is None else f"version {version!r} of the model {model!r}"
+        super().__init__(
+            f"There is no {what}",
+            cause=did_you_mean(version or model, names),
+            remedy=f"There are: {', '.join(names)}." if names else "Nothing is published here; deploy a model and publish it.",
+        )
+
+
+class ModelRefused(DodasError):
+    """An upload that cannot be served: broken, of an unknown format, or hostile."""
+
+    code = "model-refused"
+
+
+class ModelBroken(DodasError):
+    """A model whose process ended, or that gives no numbers."""
+
+    code = "model-broken"
+
+
+class TooLarge(DodasError):
+    """A body, an archive or a batch beyond the cap."""
+
+    code = "too-large"
+
+
+class Busy(DodasError):
+    """More is asked of a server than it takes: by this caller, or by all.
+
+    Attributes
+    ----------
+    after
+        Seconds after which it may go well.
+    """
+
+    code = "busy"
+    retryable = True
+
+    def __init__(self, message: str, *, cause: str = "", after: float = 1.0) -> None:
+        super().__init__(message, cause=cause, remedy=f"Try again in {after:g} s.")
+        self.after = after
+
+
+class Unauthenticated(DodasError):
+    """A request without a token where one is needed."""
+
+    code = "unauthenticated"
+
+
+class NotAllowed(DodasError):
+    """A known caller who may not do this."""
+
+    code = "not-allowed"
 
 
 def _next(name: str) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from jupyter_dodas.errors import InvalidOption, UnknownOption
 
-__all__ = ["Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
+__all__ = ["NUMBER", "WHOLE", "Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
 
 # What a user wrote may hold a secret, and an error's text ends in a log or a notebook.
 _CLOSED: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -36,6 +36,12 @@ def _whole(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "a number is needed")
+    return value
+
+
 def _size(value: object) -> object:
     if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
         value = float(value)
@@ -46,6 +52,12 @@ def _size(value: object) -> object:
 
 Count = Annotated[int, Field(ge=0, le=_MOST), BeforeValidator(_whole)]
 """A number of things."""
+
+WHOLE: Final = BeforeValidator(_whole)
+"""For integers: takes nothing that only could be one. It stands behind their bounds, which the schema has to name."""
+
+NUMBER: Final = BeforeValidator(_number)
+"""The same for numbers."""
 
 _LEAST_BYTES: Final = 64 * 2**20
 _MOST_BYTES: Final = 2**50
@@ -194,7 +206,7 @@ class Options(GroupOptions):
         default_factory=dict, description="More workers of other shapes, by a name of their own."
     )
     environment: Environment = Field(default=Environment(), description="What its processes find around them.")
-    idle_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    idle_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = Field(
         default=3600.0, description="Seconds without work after which it is stopped, with a warning before; null for never."
     )
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from jupyter_dodas import registry
 from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.limits import Quota, Share
-from jupyter_dodas.options import Adapt, Count
+from jupyter_dodas.options import NUMBER, Adapt, Count
 from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import ClusterSpec, ClusterStatus, Name, Receipt, Record
 
@@ -82,10 +82,10 @@ class ClusterPatch(GroupPatch):
     """What is to be different. Fields that are left out stay as they are."""
 
     groups: Mapping[str, GroupPatch] = Field(default_factory=dict, description="The same for groups of workers, by their names.")
-    keep_until: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    keep_until: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = Field(
         default=None, description="Unix seconds until which it is not stopped for idleness, at most a year from now; null for none."
     )
-    restart: bool = Field(default=False, description="End all that runs of it and start it again, also after a failure.")
+    restart: StrictBool = Field(default=False, description="End all that runs of it and start it again, also after a failure.")
 
 
 class LogsQuery(Body):
@@ -123,6 +123,7 @@ class KindView(Body):
     snippet: str = Field(description="Python that makes of `cluster` what its community works with.")
     example: str = Field(description="Python that shows it at work, after that; empty if there is none.")
     options: Mapping[str, JsonValue] = Field(description="JSON Schema of its options.")
+    panel: str = Field(default="", description="What its cards show besides: `models`, or nothing.")
     usually: float | None = Field(default=None, description="Seconds until one is ready, as the median of the last ones.")
 
     @classmethod
@@ -139,6 +140,7 @@ class KindView(Body):
             snippet=service.snippet,
             example=service.example,
             options=schema,
+            panel=service.panel,
         )
 
 

@@ -160,6 +160,10 @@ class Runner(Protocol):
         """Where an instance of this cluster finds its secrets."""
         ...
 
+    async def kept_folder(self, cluster: str) -> Path:
+        """Return the folder, as instances see it, for what they find again when they are started again; see `Site.kept`."""
+        ...
+
     @property
     def listen(self) -> str | None:
         """The address that instances listen on; None for the hosts of their endpoints."""

@@ -11,7 +11,7 @@ from jupyter_dodas.backends import places
 from jupyter_dodas.errors import DodasError, InvalidOption
 from jupyter_dodas.spec import Record
 
-__all__ = ["AsJson", "Backend", "Group", "Instance", "Name", "Names", "Timeout", "number", "records", "whole"]
+__all__ = ["AsJson", "Backend", "Endpoint", "Group", "Instance", "Name", "Names", "Timeout", "number", "records", "whole"]
 
 
 async def records(backend: str | None = None) -> Sequence[Record]:
@@ -52,6 +52,10 @@ def _names(incomplete: str) -> list[tuple[str, str]]:
     return [(r.name, f"{r.spec.kind}, {r.status.phase}") for r in _records() if r.name.startswith(incomplete)]
 
 
+def _endpoints(incomplete: str) -> list[str]:
+    return [r.name for r in _records() if r.spec.kind == "tfaas" and r.name.startswith(incomplete)]
+
+
 def _instances(context: typer.Context, incomplete: str) -> list[str]:
     return [i for r in _meant(context) for i in r.status.instances if i.startswith(incomplete)]
 
@@ -76,6 +80,9 @@ def _records() -> Sequence[Record]:
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Backend: TypeAlias = Annotated[
     str | None, typer.Option("--backend", metavar="NAME", help="Where; by default what the settings say.")
+]
+Endpoint: TypeAlias = Annotated[
+    str, typer.Argument(metavar="ENDPOINT", help="Name of the TFaaS endpoint.", autocompletion=_endpoints)
 ]
 Group: TypeAlias = Annotated[
     str, typer.Option("--group", metavar="GROUP", help="Which workers, if there are several groups.", autocompletion=_groups)

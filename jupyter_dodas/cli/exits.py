@@ -18,7 +18,7 @@ class Exit(IntEnum):
     INVALID = 2
     """The request cannot be understood, or nothing can do it."""
     NOT_FOUND = 3
-    """There is no such cluster."""
+    """There is no such cluster or model."""
     REFUSED = 4
     """Not within the limits, or not yours."""
     FAILED = 5
@@ -26,7 +26,7 @@ class Exit(IntEnum):
     CONFLICT = 6
     """The name is taken, or somebody else was quicker."""
     UNREACHABLE = 7
-    """State or controller cannot be reached, read or written."""
+    """State, controller or endpoint cannot be reached, read or written."""
     MISSING = 8
     """Software is not installed."""
     TIMED_OUT = 9
@@ -42,7 +42,11 @@ EXITS: Final[Mapping[str, Exit]] = {
     errors.InvalidSetting.code: Exit.INVALID,
     errors.UnknownKind.code: Exit.INVALID,
     errors.NotSupported.code: Exit.INVALID,
+    errors.BadInput.code: Exit.INVALID,
+    errors.ModelRefused.code: Exit.INVALID,
+    errors.TooLarge.code: Exit.INVALID,
     errors.NotFound.code: Exit.NOT_FOUND,
+    errors.ModelNotFound.code: Exit.NOT_FOUND,
     errors.QuotaExceeded.code: Exit.REFUSED,
     errors.NotYours.code: Exit.REFUSED,
     errors.CredentialsRefused.code: Exit.REFUSED,
@@ -50,13 +54,17 @@ EXITS: Final[Mapping[str, Exit]] = {
     errors.IamRefused.code: Exit.REFUSED,
     errors.TokenInvalid.code: Exit.REFUSED,
     errors.SignInRefused.code: Exit.REFUSED,
+    errors.Unauthenticated.code: Exit.REFUSED,
+    errors.NotAllowed.code: Exit.REFUSED,
     errors.LaunchFailed.code: Exit.FAILED,
+    errors.ModelBroken.code: Exit.FAILED,
     errors.ClusterFailed.code: Exit.FAILED,
     errors.AlreadyExists.code: Exit.CONFLICT,
     errors.StaleGeneration.code: Exit.CONFLICT,
     errors.ControllerUnreachable.code: Exit.UNREACHABLE,
     errors.PlaceUnreachable.code: Exit.UNREACHABLE,
     errors.IamUnreachable.code: Exit.UNREACHABLE,
+    errors.Busy.code: Exit.UNREACHABLE,
     errors.StateNotWritable.code: Exit.UNREACHABLE,
     errors.StoreFull.code: Exit.UNREACHABLE,
     errors.NewerRecord.code: Exit.UNREACHABLE,

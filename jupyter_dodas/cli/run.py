@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import jupyter_dodas
-from jupyter_dodas.cli import about, iam, launching, logs, output, verbs
+from jupyter_dodas.cli import about, iam, launching, logs, models, output, verbs
 from jupyter_dodas.cli.exits import Exit, exit_code
 from jupyter_dodas.errors import DodasError, InvalidOption, UnknownOption, did_you_mean
 
@@ -54,6 +54,7 @@ def build() -> typer.Typer:
     app.command("list")(verbs.list_)
     rest: tuple[Callable[..., None], ...] = (
         *(verbs.show, verbs.scale, verbs.adapt, verbs.keep, logs.logs, verbs.restart, verbs.stop),
+        *(models.deploy, models.predict, models.models, models.publish, models.rollback, models.delete),
         *(about.kinds, about.quota, about.doctor),
     )
     for verb in rest:

@@ -42,7 +42,8 @@ class Links:
     async def site(self, record: Record, status: ClusterStatus) -> Site:
         """Where the instances of a status are, as they see it themselves."""
         endpoints = {name: Endpoint(i.host, i.ports) for name, i in status.instances.items()}
-        return Site(record.name, endpoints, await self._runner.secrets_folder(record.name), self._runner.listen)
+        secrets, kept = await self._runner.secrets_folder(record.name), await self._runner.kept_folder(record.name)
+        return Site(record.name, endpoints, secrets, self._runner.listen, kept=kept)
 
     async def open(self, record: Record, service: Service, status: ClusterStatus | None = None) -> None:
         """Connect, or tell the connection where the instances are now; one to where they no longer are is made anew."""

@@ -8,7 +8,7 @@ from typing import Final
 from jupyter_dodas.display.view import Mark, StepView, Tone, View, Worker
 from jupyter_dodas.spec import Condition, Problem
 
-__all__ = ["card", "line", "table"]
+__all__ = ["card", "line", "page", "steps", "table"]
 
 _CODE: Final = re.compile("`([^`]+)`")
 
@@ -66,23 +66,31 @@ def card(view: View) -> str:
         _note(view.note, view.mark.tone) if view.note else "",
         _problem(view.problem, view.mark.tone) if view.problem is not None else "",
     ]
-    return _page(f'<div class="dodas-card" role="group" aria-label="{escape(view.name)}">{"".join(parts)}</div>')
+    return page(f'<div class="dodas-card" role="group" aria-label="{escape(view.name)}">{"".join(parts)}</div>')
 
 
 def line(mark: Mark, sentence: str) -> str:
     """Draw a line of text."""
-    return _page(f"<div>{_shape(mark)} {escape(sentence)}</div>")
+    return page(f"<div>{_shape(mark)} {escape(sentence)}</div>")
 
 
 def table(views: Sequence[View]) -> str:
     """Draw several clusters, one in a row."""
     if not views:
-        return _page('<span class="dodas-soft">No clusters.</span>')
+        return page('<span class="dodas-soft">No clusters.</span>')
     head = "".join(f'<th scope="col">{title}</th>' for title in ("Name", "Kind", "Phase", "Workers", ""))
-    return _page(f'<table class="dodas-table"><thead><tr>{head}</tr></thead><tbody>{"".join(map(_row, views))}</tbody></table>')
+    return page(f'<table class="dodas-table"><thead><tr>{head}</tr></thead><tbody>{"".join(map(_row, views))}</tbody></table>')
 
 
-def _page(body: str) -> str:
+def steps(name: str, kind: str, taken: Sequence[StepView]) -> str:
+    """Draw something that goes on step by step, and is no cluster."""
+    head = f'<span class="dodas-name">{escape(name)}</span><span class="dodas-soft">{escape(kind)}</span>'
+    body = f'<div class="dodas-row">{head}</div>{_steps(taken)}'
+    return page(f'<div class="dodas-card" role="group" aria-label="{escape(name)}">{body}</div>')
+
+
+def page(body: str) -> str:
+    """Return what is to be shown in a notebook, with the style that all of it has."""
     return f'{_STYLE}<div class="dodas">{body}</div>'
 
 

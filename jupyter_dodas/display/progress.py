@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.spinner import Spinner
 
-__all__ = ["Follower", "Lines", "Screen", "in_notebook", "progress"]
+__all__ = ["Below", "Follower", "Lines", "Screen", "in_notebook", "progress"]
 
 Follower: TypeAlias = Callable[[Record], None]
 
@@ -173,8 +173,7 @@ class _Notebook(Screen):
 
     def __init__(self, *arguments: str) -> None:
         super().__init__(*arguments)
-        self._handle: Any = None
-        self._shown: dict[str, str] = {}
+        self._put = Below().put
 
     def note(self, sentence: str) -> None:
         """Show a sentence."""
@@ -187,7 +186,16 @@ class _Notebook(Screen):
     def _close(self, mark: Mark, sentence: str) -> None:
         self._put({"text/plain": text.line(mark, sentence), "text/html": html.line(mark, sentence)})
 
-    def _put(self, bundle: dict[str, str]) -> None:
+
+class Below:
+    """One output below a cell, which is shown with the first that is put there and changes with the next."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._shown: dict[str, str] = {}
+
+    def put(self, bundle: dict[str, str]) -> None:
+        """Show something, by media type."""
         if bundle == self._shown:
             return
         self._shown = bundle

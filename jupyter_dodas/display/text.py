@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from jupyter_dodas.display.view import Mark, Tone, View
+from jupyter_dodas.display.view import Mark, StepView, Tone, View
 from jupyter_dodas.display.words import lasting, size
 from jupyter_dodas.spec import Problem, Receipt
 
-__all__ = ["Paint", "card", "columns", "line", "plain", "receipt", "table"]
+__all__ = ["Paint", "card", "columns", "line", "plain", "receipt", "steps", "table"]
 
 Paint: TypeAlias = Callable[[str, Tone], str]
 """Gives a text its colour, where there are colours."""
@@ -30,13 +30,22 @@ def card(view: View, paint: Paint = plain) -> str:
     lines = [f"{view.name}  {view.kind}  {_phase(view, paint)}"]
     if view.summary:
         lines.append(f"  {' · '.join(view.summary)}")
-    width = max((len(step.name) for step in view.steps), default=0)
-    lines += [f"  {_mark(step.mark, paint)} {step.name:{width}}  {step.time}".rstrip() for step in view.steps]
+    lines += _steps(view.steps, paint)
     if view.note:
         lines.append(f"  {view.note}")
     if view.problem is not None:
         lines += [f"  {text}" for text in _problem(view.problem)]
     return "\n".join(lines)
+
+
+def steps(name: str, kind: str, taken: Sequence[StepView], paint: Paint = plain) -> str:
+    """Tell of something that goes on step by step, and is no cluster."""
+    return "\n".join([f"{name}  {kind}", *_steps(taken, paint)])
+
+
+def _steps(taken: Sequence[StepView], paint: Paint) -> list[str]:
+    width = max((len(step.name) for step in taken), default=0)
+    return [f"  {_mark(step.mark, paint)} {step.name:{width}}  {step.time}".rstrip() for step in taken]
 
 
 def table(views: Sequence[View], paint: Paint = plain) -> str:

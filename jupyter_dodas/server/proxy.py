@@ -10,11 +10,13 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import ensure_async, url_path_join
 from jupyter_server_proxy.handlers import ProxyHandler  # type: ignore[import-untyped]
 from tornado import httputil, web
@@ -109,9 +111,9 @@ def _is_loopback(host: str) -> bool:
 
 
 class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
-    """Forwards what a browser asks of a dashboard. Reads only: a dashboard shows, and verbs are in the REST interface."""
+    """Forwards what a browser asks of a dashboard. Most of them only show; verbs go to those that their kind names for it."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
     auth_resource = RESOURCE
 
     def initialize(self, clusters: Clusters) -> None:
@@ -135,6 +137,22 @@ class DashboardHandler(ErrorReplies, ProxyHandler):  # type: ignore[misc]
         """Forward a question for the headers."""
         await self._aim(name, dashboard, path)
         await self.http_get()
+
+    @web.authenticated
+    @authorized
+    async def post(self, name: str, dashboard: str, path: str | None) -> None:
+        """Forward a verb, if this dashboard takes any."""
+        await self._aim(name, dashboard, path)
+        if dashboard not in self._service.verbs:
+            raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        await self.http_get()
+
+    put = delete = post
+
+    def check_xsrf_cookie(self) -> None:
+        """See that a verb comes from a page of Jupyter's own: what it is shown here opens the dashboard, so nobody else can."""
+        if self.request.method not in ("GET", "HEAD"):
+            JupyterHandler.check_xsrf_cookie(self)
 
     async def _aim(self, name: str, dashboard: str, path: str | None) -> None:
         """Find out where to, and refuse what is not the cluster's own."""

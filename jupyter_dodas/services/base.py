@@ -70,6 +70,9 @@ class Site:
         The address that instances listen on, where it is not the host of their endpoint: that leads to them, and is not their own.
     inner
         The endpoints as instances know each other by, where this is how another process reaches them.
+    kept
+        A folder for what instances write and find again when they are started again. It goes with the cluster; where a place has
+        nothing that lasts as long, with each instance. Relative: to where they work.
     """
 
     cluster: str
@@ -77,6 +80,7 @@ class Site:
     secrets: Path
     listen: str | None = None
     inner: Mapping[str, Endpoint] | None = None
+    kept: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -189,10 +193,16 @@ class Service(ABC):
     """Modules that its ``python -m`` commands run or import, for runners that fork instances from a prepared process."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages that must have the same version at both ends, where data and code are sent between them."""
+    image: ClassVar[str] = "worker"
+    """Which of the images of ``script/images`` has what its instances need."""
     reserved: ClassVar[frozenset[str]] = frozenset()
     """Names that no cluster of this kind can have."""
     hidden: ClassVar[bool] = False
     """Whether lists and limits leave it out."""
+    panel: ClassVar[str] = ""
+    """What its cards show besides, of the panels that the screens have: ``models``."""
+    verbs: ClassVar[frozenset[str]] = frozenset()
+    """Dashboards through which something can be changed as well; others are only looked at."""
     tries: ClassVar[int] = 4
     """Deaths in a row, of a part that it cannot be without, after which a cluster has failed; with 1 nothing is started again."""
     handed: ClassVar[frozenset[str]] = frozenset()

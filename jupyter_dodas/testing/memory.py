@@ -204,6 +204,11 @@ class MemoryRunner:
         await asyncio.sleep(0)
         return Path("/nowhere") / cluster
 
+    async def kept_folder(self, cluster: str) -> Path:
+        """See `Runner.kept_folder`; there is no such folder."""
+        await asyncio.sleep(0)
+        return Path("/nowhere") / cluster
+
     @property
     def listen(self) -> None:
         """See `Runner.listen`."""

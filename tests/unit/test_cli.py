@@ -1,9 +1,11 @@
 """The command line: flags made from models, exit codes, and words for everything that is typed wrongly."""
 
+import io
 import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +13,8 @@ from jupyter_dodas import errors
 from jupyter_dodas.cli import main
 from jupyter_dodas.cli.exits import EXITS, Exit
 from jupyter_dodas.cli.flags import Shape, assemble, flags
-from jupyter_dodas.errors import DodasError, InvalidOption
+from jupyter_dodas.cli.models import read_rows
+from jupyter_dodas.errors import BadInput, DodasError, InvalidOption
 from jupyter_dodas.options import Options
 from tests.place import Place
 
@@ -246,3 +249,42 @@ def test_the_doctor_says_what_is_bad(place: Place, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert "✕ bad" in said
     assert "hint: " in said
+
+
+ROWS = [[1.0, 2.0], [3.0, 4.0]]
+CSV = "pt,eta,name\n1,2,a\n3,4,b\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        (b"1,2\n3,4\n", ROWS),
+        (b"\xef\xbb\xbf1,2\r\n3,4", ROWS),
+        (b"[[1, 2], [3, 4]]", ROWS),
+        (b' {"pt": [1, 3]}', {"pt": [1, 3]}),
+        (CSV.encode(), {"pt": [1.0, 3.0], "eta": [2.0, 4.0], "name": ["a", "b"]}),
+    ],
+)
+def test_rows_for_a_model_are_read_in_the_form_that_they_have(given: bytes, rows: Any) -> None:
+    assert read_rows(given, "-") == rows
+
+
+def test_rows_of_numpy_are_read_but_no_objects() -> None:
+    file = io.BytesIO()
+    np.save(file, np.array(ROWS))
+    assert read_rows(file.getvalue(), "rows.npy").tolist() == ROWS
+    file = io.BytesIO()
+    np.save(file, np.array([object()], dtype=object), allow_pickle=True)
+    with pytest.raises(BadInput, match=r"rows\.npy cannot be read as rows"):
+        read_rows(file.getvalue(), "rows.npy")
+
+
+@pytest.mark.parametrize("given", [b"", b"1,2\n3\n", b"[[1,", b"\xff\xfe1"])
+def test_rows_that_cannot_be_read_are_told(given: bytes) -> None:
+    with pytest.raises(BadInput, match="What came in cannot be read as rows"):
+        read_rows(given, "-")
+
+
+def test_models_are_asked_of_endpoints_alone(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "tagger"]) == Exit.NOT_FOUND
+    assert "There is no cluster 'tagger'" in capsys.readouterr().err

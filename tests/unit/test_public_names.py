@@ -14,6 +14,7 @@ import pytest
 
 import jupyter_dodas
 from jupyter_dodas import aio, cluster
+from jupyter_dodas.services.tfaas.model import AsyncModel, Model
 
 MODULES = sorted(
     found.name for found in pkgutil.walk_packages(jupyter_dodas.__path__, "jupyter_dodas.") if not found.name.endswith("__main__")
@@ -59,6 +60,10 @@ def test_the_two_faces_of_a_cluster_agree() -> None:
     asynchronous = {name: of for name, of in signatures(aio.Cluster).items() if not name.startswith("blocking_")}
     blocking = signatures(cluster.Cluster)
     assert {name: of for name, of in asynchronous.items() if name not in own} == dict(blocking)
+
+
+def test_the_two_faces_of_a_model_agree() -> None:
+    assert signatures(AsyncModel) == signatures(Model)
 
 
 def test_the_two_faces_of_the_package_agree() -> None:

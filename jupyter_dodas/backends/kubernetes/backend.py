@@ -15,6 +15,7 @@ from jupyter_dodas.backends.kubernetes.allowance import Allowances
 from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.backends.kubernetes.lease import Lease, here
 from jupyter_dodas.backends.kubernetes.logs import Logs
+from jupyter_dodas.backends.kubernetes.pods import image_beside
 from jupyter_dodas.backends.kubernetes.reach import Reach
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
 from jupyter_dodas.backends.kubernetes.tail import tail
@@ -79,6 +80,9 @@ class KubernetesBackend:
         # A folder is one of the pods, on a volume; all else is sent from here.
         around.model_copy(update={"folder": None}).check()
         parcel.of_options({"environment": around.model_dump()})
+        if around.image is None and service.image != Service.image:
+            image = image_beside(self._settings.kubernetes_image, service.image)
+            asked = asked.model_copy(update={"environment": around.model_copy(update={"image": image})})
         return asked if self._api.inside else service.apart(asked)
 
     async def wake(self, cluster: str | None = None, *, expect: Sequence[str] = ()) -> None:

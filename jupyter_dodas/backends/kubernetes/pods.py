@@ -28,7 +28,7 @@ from jupyter_dodas.backends.kubernetes.patch import PodPatch
 from jupyter_dodas.backends.kubernetes.trouble import trouble
 from jupyter_dodas.services.base import Instance
 
-__all__ = ["CONTAINER", "FIRST_PORT", "HOME", "Desk", "manifest", "pod_name", "running", "service"]
+__all__ = ["CONTAINER", "FIRST_PORT", "HOME", "Desk", "image_beside", "manifest", "pod_name", "running", "service"]
 
 CONTAINER: Final = "instance"
 FIRST_PORT: Final = 18_000
@@ -48,6 +48,13 @@ _WRAPPER: Final = ("python", "-m", "jupyter_dodas.backends.kubernetes.wrapper")
 def pod_name(cluster: str, instance: str) -> str:
     """Return the name of a pod, by which others in the namespace reach its ports."""
     return f"{cluster}-{instance}"
+
+
+def image_beside(image: str, name: str) -> str:
+    """Return the image of this name that lies beside ``worker``; where the images have other names, one is for all kinds."""
+    path, slash, last = image.rpartition("/")
+    own, colon, tag = last.partition(":")
+    return f"{path}{slash}{name}{colon}{tag}" if own == "worker" and "@" not in tag else image
 
 
 @dataclass(frozen=True)

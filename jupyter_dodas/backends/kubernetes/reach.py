@@ -44,7 +44,7 @@ class Reach:
         """Return a site as it is seen from here."""
         endpoints = {name: await self._endpoint(endpoint) for name, endpoint in site.endpoints.items()}
         secrets = await self._store.secrets(site.cluster)
-        return Site(site.cluster, endpoints, self._written(site.cluster, secrets), site.listen, site.endpoints)
+        return Site(site.cluster, endpoints, self._written(site.cluster, secrets), site.listen, site.endpoints, site.kept)
 
     async def connection(self, record: Record) -> Connection:
         """Return addresses and secrets of a cluster as they are seen from here. One that leads to no instance is left out."""

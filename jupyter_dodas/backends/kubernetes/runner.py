@@ -90,6 +90,10 @@ class KubernetesRunner:
         """See `Runner.secrets_folder`."""
         return Path(wrapper.SECRETS)
 
+    async def kept_folder(self, cluster: str) -> Path:
+        """See `Runner.kept_folder`. It goes with the pod: nothing that lasts is asked of a namespace."""
+        return Path(wrapper.WORK) / "kept"
+
     @property
     def listen(self) -> str:
         """See `Runner.listen`. Forwarded ports arrive at the loopback interface of a pod, others at its own."""

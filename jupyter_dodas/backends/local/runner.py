@@ -127,6 +127,10 @@ class LocalRunner:
         """See `Runner.secrets_folder`."""
         return self._layout.cluster(cluster) / "secrets"
 
+    async def kept_folder(self, cluster: str) -> Path:
+        """See `Runner.kept_folder`. It is removed with the record."""
+        return self._layout.cluster(cluster) / "kept"
+
     @property
     def listen(self) -> None:
         """See `Runner.listen`."""

@@ -19,9 +19,8 @@ from jupyter_dodas.aio import Connection
 from jupyter_dodas.cluster import Cluster
 from jupyter_dodas.errors import DodasError, NotFound, TimedOut
 from jupyter_dodas.options import Options
-from jupyter_dodas.services.dask.credentials import DASHBOARD
 from jupyter_dodas.services.dask.modules import Bundle, folders, named, nearby
-from jupyter_dodas.services.dask.signin import Purpose, make
+from jupyter_dodas.services.dask.signin import DASHBOARD, Purpose, make
 from jupyter_dodas.services.work import Observer
 from jupyter_dodas.spec import Condition, Phase, Record
 

@@ -15,14 +15,12 @@ from dask.typing import Key
 from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 
+from jupyter_dodas.channel import LEASE
 from jupyter_dodas.services.dask.observation import is_busy
 
-__all__ = ["LEASE", "Retirement"]
+__all__ = ["Retirement"]
 
 logger = getLogger(__name__)
-
-LEASE: Final = 10.0
-"""Seconds; the controller asks again every second or two, as long as it wants a worker to go."""
 
 _WAIT: Final = 2.0  # a request is answered after this many seconds at the latest; the rest goes on behind it
 _LOOK: Final = 0.05

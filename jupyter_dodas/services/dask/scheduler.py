@@ -15,11 +15,11 @@ from pathlib import Path
 from distributed.scheduler import Scheduler
 
 from jupyter_dodas.services.dask.control import Control
-from jupyter_dodas.services.dask.credentials import DASHBOARD
 from jupyter_dodas.services.dask.dashboard import lock
 from jupyter_dodas.services.dask.mismatch import forgive
 from jupyter_dodas.services.dask.process import configure, run, scratch, warm
 from jupyter_dodas.services.dask.security import security
+from jupyter_dodas.services.dask.signin import DASHBOARD
 
 __all__ = ["main"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from distributed.security import Security
 
-from jupyter_dodas.services.dask.credentials import AUTHORITY, CERTIFICATE, KEY
+from jupyter_dodas.credentials import AUTHORITY, CERTIFICATE, KEY
 
 __all__ = ["security"]
 

@@ -9,14 +9,15 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from jupyter_dodas.errors import MissingSoftware
-from jupyter_dodas.options import GroupOptions, validate
+from jupyter_dodas.options import NUMBER, GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
-from jupyter_dodas.services.dask.link import DaskLink
+from jupyter_dodas.services.dask.signin import DASHBOARD
+from jupyter_dodas.services.link import ReportingLink
 from jupyter_dodas.spec import ClusterSpec
 
 __all__ = ["DaskOptions", "DaskService"]
@@ -46,12 +47,12 @@ class DaskOptions(CommonOptions):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None, description="Tasks that each worker runs at once; by default one for each of its cores."
     )
-    spill: bool = Field(default=True, description="Let workers write results to disk when their memory runs short.")
-    target: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = Field(
+    spill: StrictBool = Field(default=True, description="Let workers write results to disk when their memory runs short.")
+    target: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), NUMBER] = Field(
         default=5.0,
         description="Seconds in which workers that follow the work shall have done it; fewer seconds, more workers.",
     )
-    ship: bool = Field(default=True, description="Send modules of the working directory to the workers with `client()`.")
+    ship: StrictBool = Field(default=True, description="Send modules of the working directory to the workers with `client()`.")
 
     @model_validator(mode="after")
     def _room(self) -> Self:
@@ -116,9 +117,9 @@ class DaskService(Service):
 
     def secrets(self, spec: ClusterSpec) -> Mapping[str, bytes]:
         """Make a certificate authority, the one certificate it signs, and the key of the dashboard."""
-        from jupyter_dodas.services.dask.certificates import issue
+        from jupyter_dodas.certificates import issue
 
-        return issue(spec.name)
+        return issue(spec.name, DASHBOARD)
 
     def require(self, asked: CommonOptions) -> str:
         """See that the libraries are there."""
@@ -130,7 +131,7 @@ class DaskService(Service):
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         """Connect to the scheduler's control channel."""
-        return DaskLink(site, changed)
+        return ReportingLink(site, changed)
 
     def addresses(self, site: Site) -> Mapping[str, str]:
         """Return where clients and browsers go, once the scheduler has a place."""

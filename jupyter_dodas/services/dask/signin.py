@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["LIFETIME", "Purpose", "Word", "make", "read"]
+__all__ = ["DASHBOARD", "LIFETIME", "Purpose", "Word", "make", "read"]
+
+DASHBOARD: Final = "dashboard.token"
+"""The file of what opens the dashboard: as a bearer token, or as the key of one-time sign-in codes."""
 
 
 class Purpose(StrEnum):

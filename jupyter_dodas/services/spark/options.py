@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Self
 
-from pydantic import AliasChoices, ByteSize, Field, field_validator, model_validator
+from pydantic import AliasChoices, ByteSize, Field, StrictBool, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from jupyter_dodas.options import Count, Memory
@@ -28,7 +28,7 @@ class SparkOptions(CommonOptions):
     driver_memory: Memory = Field(
         default=ByteSize(2**30), description="Memory of the Java heap of a driver: of `session()`, or of the Connect server."
     )
-    connect: bool = Field(
+    connect: StrictBool = Field(
         default=False,
         description="Run a Connect server, so that one kernel can hold several sessions; from outside Kubernetes always.",
     )

@@ -13,9 +13,9 @@ from typing import Any
 from distributed import Client
 
 from jupyter_dodas.services.base import Endpoint, Report, Role, Site
-from jupyter_dodas.services.dask.link import DaskLink
 from jupyter_dodas.services.dask.security import security
 from jupyter_dodas.services.dask.service import DaskOptions, DaskService
+from jupyter_dodas.services.link import ReportingLink
 from jupyter_dodas.spec import ClusterSpec
 from jupyter_dodas.testing.waiting import until
 
@@ -110,7 +110,7 @@ class Watched:
 
     def __init__(self, processes: Processes) -> None:
         self.changes = 0
-        self.link = DaskLink(lambda: processes.site, self._changed)
+        self.link = ReportingLink(lambda: processes.site, self._changed)
 
     def _changed(self) -> None:
         self.changes += 1

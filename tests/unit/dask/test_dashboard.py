@@ -14,8 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from jupyter_dodas.services.dask.credentials import DASHBOARD
-from jupyter_dodas.services.dask.signin import LIFETIME, Purpose, make, read
+from jupyter_dodas.services.dask.signin import DASHBOARD, LIFETIME, Purpose, make, read
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from dask_processes import Processes
 from dask_tasks import secede_and_wait, wait_for_file
 
 from jupyter_dodas.services.base import Report, Site
-from jupyter_dodas.services.dask.link import DaskLink
 from jupyter_dodas.services.dask.service import DaskService
+from jupyter_dodas.services.link import ReportingLink
 from jupyter_dodas.testing.waiting import until
 from jupyter_dodas.versions import installed
 
@@ -83,7 +83,7 @@ async def test_a_task_shorter_than_a_report_counts_as_activity(shared: Processes
 
 async def test_a_link_finds_a_scheduler_that_gets_its_place_later(shared: Processes) -> None:
     site = Site("higgs", {}, shared.site.secrets)
-    link = DaskLink(lambda: site, lambda: None)
+    link = ReportingLink(lambda: site, lambda: None)
     try:
         assert await link.report() == Report()
         assert await link.drain(["worker-1"]) == ()

@@ -11,17 +11,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from dask_processes import Processes
 from distributed import Client
 
+from jupyter_dodas.certificates import issue
+from jupyter_dodas.credentials import AUTHORITY, CERTIFICATE, KEY, accepting, connecting
 from jupyter_dodas.services.base import Report, Site
-from jupyter_dodas.services.dask.certificates import issue
-from jupyter_dodas.services.dask.credentials import AUTHORITY, CERTIFICATE, DASHBOARD, KEY, accepting, connecting
-from jupyter_dodas.services.dask.link import DaskLink
 from jupyter_dodas.services.dask.security import security
+from jupyter_dodas.services.dask.signin import DASHBOARD
+from jupyter_dodas.services.link import ReportingLink
 
 pytestmark = pytest.mark.anyio
 
 
 def test_one_certificate_for_a_year_signed_by_an_authority_without_a_key() -> None:
-    files = issue("higgs")
+    files = issue("higgs", DASHBOARD)
     assert set(files) == {AUTHORITY, CERTIFICATE, KEY, DASHBOARD}
     authority, certificate = (x509.load_pem_x509_certificate(files[name]) for name in (AUTHORITY, CERTIFICATE))
     certificate.verify_directly_issued_by(authority)
@@ -29,7 +30,7 @@ def test_one_certificate_for_a_year_signed_by_an_authority_without_a_key() -> No
     assert timedelta(days=364) < certificate.not_valid_after_utc - datetime.now(UTC) <= timedelta(days=365)
     assert b"PRIVATE" not in files[AUTHORITY] + files[CERTIFICATE]
     assert files[KEY].count(b"PRIVATE KEY") == 2, "one key, and not that of the authority"
-    assert not set(files.values()) & set(issue("higgs").values())
+    assert not set(files.values()) & set(issue("higgs", DASHBOARD).values())
 
 
 @pytest.mark.parametrize("port", ["comm", "control"])
@@ -46,7 +47,7 @@ def _context(folder: Path, way: str) -> ssl.SSLContext:
     if way == "no certificate":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
-        for name, content in issue("higgs").items():
+        for name, content in issue("higgs", DASHBOARD).items():
             (folder / name).write_bytes(content)
         context = connecting(folder)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -65,9 +66,9 @@ async def _hear(host: str, port: int, context: ssl.SSLContext | None) -> bytes:
 
 
 async def test_a_link_with_another_clusters_secrets_hears_nothing(shared: Processes, tmp_path: Path) -> None:
-    for name, content in issue("higgs").items():
+    for name, content in issue("higgs", DASHBOARD).items():
         (tmp_path / name).write_bytes(content)
-    link = DaskLink(lambda: Site("higgs", shared.site.endpoints, tmp_path), lambda: None)
+    link = ReportingLink(lambda: Site("higgs", shared.site.endpoints, tmp_path), lambda: None)
     try:
         async with shared.link() as watched:
             await watched.until(lambda report: report.ready)

@@ -79,7 +79,9 @@ async def served(folder: Path) -> AsyncIterator[Served]:
     server = httpserver.HTTPServer(make_app(grants))
     server.add_sockets(sockets)
     provider = Provider(issuer, "hub", lambda: "top")
-    yield Served(folder, issuer, grants, provider)
-    await provider.close()
-    server.stop()
-    await server.close_all_connections()
+    try:
+        yield Served(folder, issuer, grants, provider)
+    finally:
+        await provider.close()
+        server.stop()
+        await server.close_all_connections()

@@ -8,7 +8,7 @@ import pytest
 from jupyter_dodas.backends.base import InstanceState
 from jupyter_dodas.backends.kubernetes.objects import labels, value
 from jupyter_dodas.backends.kubernetes.patch import PodPatch, checked
-from jupyter_dodas.backends.kubernetes.pods import Desk, manifest, running, service
+from jupyter_dodas.backends.kubernetes.pods import Desk, image_beside, manifest, running, service
 from jupyter_dodas.errors import InvalidSetting
 from jupyter_dodas.services.base import Endpoint, Instance
 
@@ -190,3 +190,18 @@ def test_any_owner_makes_a_label(text: str) -> None:
     assert 0 < len(made) <= 63
     assert made.isascii()
     assert made == text or "a" * 70 not in made
+
+
+@pytest.mark.parametrize(
+    ("image", "beside"),
+    [
+        ("localhost/jupyter-dodas/worker:1", "localhost/jupyter-dodas/tfaas:1"),
+        ("registry.example.org:5000/dodas/worker", "registry.example.org:5000/dodas/tfaas"),
+        ("worker:2", "tfaas:2"),
+        ("registry.example.org/ours:1", "registry.example.org/ours:1"),
+        ("example/worker:1@sha256:00", "example/worker:1@sha256:00"),
+        ("example/worker@sha256:00", "example/worker@sha256:00"),
+    ],
+)
+def test_a_kind_has_its_image_beside_that_of_workers(image: str, beside: str) -> None:
+    assert image_beside(image, "tfaas") == beside

@@ -1,4 +1,4 @@
-"""The secrets of one Dask cluster: their file names, and the TLS contexts made from them.
+"""What the processes of one cluster show each other: the names of its files, and the TLS contexts made from them.
 
 Only the standard library is imported: the controller reads this too.
 """
@@ -7,14 +7,12 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-__all__ = ["AUTHORITY", "CERTIFICATE", "DASHBOARD", "KEY", "accepting", "connecting"]
+__all__ = ["AUTHORITY", "CERTIFICATE", "KEY", "accepting", "connecting"]
 
 AUTHORITY: Final = "ca.pem"
 """The certificate of the cluster's own authority; its key was thrown away after signing."""
 CERTIFICATE: Final = "cert.pem"
 KEY: Final = "key.pem"
-DASHBOARD: Final = "dashboard.token"
-"""What opens the dashboard: as a bearer token, or as the key of one-time sign-in codes."""
 
 
 def accepting(folder: Path) -> ssl.SSLContext:

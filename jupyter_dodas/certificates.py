@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jupyter_dodas.services.dask.credentials import AUTHORITY, CERTIFICATE, DASHBOARD, KEY
+from jupyter_dodas.credentials import AUTHORITY, CERTIFICATE, KEY
 
 __all__ = ["issue"]
 
@@ -19,10 +19,15 @@ _BOTH_ENDS: Final = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT
 _SKEW: Final = timedelta(hours=1)  # clocks of the machines of one cluster may differ
 
 
-def issue(cluster: str) -> Mapping[str, bytes]:
+def issue(cluster: str, token: str) -> Mapping[str, bytes]:
     """Make the secrets of a new cluster, by file name.
 
     The key of the authority is forgotten here, so nobody can ever sign a second certificate.
+
+    Parameters
+    ----------
+    token
+        Name of one more file, whose content opens the pages of the cluster.
     """
     now = datetime.now(UTC)
     signer, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -47,7 +52,7 @@ def issue(cluster: str) -> Mapping[str, bytes]:
         AUTHORITY: authority.public_bytes(serialization.Encoding.PEM),
         CERTIFICATE: certificate.public_bytes(serialization.Encoding.PEM),
         KEY: key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-        DASHBOARD: secrets.token_urlsafe(32).encode(),
+        token: secrets.token_urlsafe(32).encode(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The controller's connection to a Dask cluster: the other end of `control`.
+"""The controller's connection to a cluster that reports by itself: the other end of `jupyter_dodas.channel`.
 
 Only the standard library is imported, since the controller is small.
 """
@@ -13,31 +13,31 @@ from logging import getLogger
 from time import monotonic
 from typing import Any, Final
 
+from jupyter_dodas.credentials import connecting
 from jupyter_dodas.services.base import Endpoint, Report, Site
-from jupyter_dodas.services.dask.credentials import connecting
 
-__all__ = ["DaskLink"]
+__all__ = ["ReportingLink"]
 
 logger = getLogger(__name__)
 
-_EAGER: Final = 5.0  # for so many seconds after the start or a loss, the scheduler is expected at any moment
+_EAGER: Final = 5.0  # for so many seconds after the start or a loss, it is expected at any moment
 _QUICK, _SLOW = 0.02, 1.0  # seconds between attempts, at first and in the end
 _CONNECT: Final = 5.0
-_EAGER_CONNECT: Final = 0.5  # the name of a scheduler may still lead to where a predecessor of it was: better ask for it anew
-_SILENCE: Final = 30.0  # it says something every 5 seconds; a scheduler that is so silent hangs
+_EAGER_CONNECT: Final = 0.5  # its name may still lead to where a predecessor of it was: better ask for it anew
+_SILENCE: Final = 30.0  # it says something every 5 seconds; who is so silent hangs
 _ANSWER: Final = 10.0  # it answers within 2 seconds, with what is done until then
 _LINE: Final = 2**24
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the scheduler said last, and when activity ended on our clock."""
+    """What was said last, and when activity ended on our clock."""
 
     report: Report
     ended: float | None = None
 
 
-class DaskLink:
+class ReportingLink:
     """See `jupyter_dodas.services.base.Link`. To be made on the running loop."""
 
     def __init__(self, site: Callable[[], Site], changed: Callable[[], None]) -> None:
@@ -46,17 +46,17 @@ class DaskLink:
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = count(1)
         self._answers: dict[int, asyncio.Future[Collection[str]]] = {}
-        self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="dask link")
+        self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="link")
 
     async def report(self) -> Report:
-        """Return what the scheduler said last; an empty report while it does not answer."""
+        """Return what was said last; an empty report while nobody answers."""
         report, ended = self._state.report, self._state.ended
         if ended is None:
             return report
         return replace(report, last_active=max(monotonic() - ended, 0.0))
 
     async def drain(self, instances: Sequence[str]) -> Collection[str]:
-        """Retire workers; ask again at least every 10 seconds for those that are not returned, or they go back to work."""
+        """Have workers retire; ask again at least every 10 seconds for those that are not returned, or they go back to work."""
         if self._writer is None or not instances:
             return ()
         number = next(self._numbers)
@@ -81,7 +81,7 @@ class DaskLink:
         lost, pause = monotonic(), _QUICK
         while True:
             site = self._site()
-            if found := _scheduler(site):
+            if found := _speaker(site):
                 try:
                     if await self._listen(*found, site, _EAGER_CONNECT if monotonic() - lost < _EAGER else _CONNECT):
                         lost, pause = monotonic(), _QUICK
@@ -132,13 +132,13 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         return await reader.readline()
 
 
-def _scheduler(site: Site) -> tuple[str, Endpoint] | None:
+def _speaker(site: Site) -> tuple[str, Endpoint] | None:
     """Find the one instance that has a control port, once it has an address."""
     return next(((name, endpoint) for name, endpoint in site.endpoints.items() if "control" in endpoint.ports), None)
 
 
-def _state(scheduler: str, said: Mapping[str, Any], versions: Mapping[str, str], now: float) -> _State:
-    ready = frozenset({scheduler, *said["ready"]})
+def _state(speaker: str, said: Mapping[str, Any], versions: Mapping[str, str], now: float) -> _State:
+    ready = frozenset({speaker, *said["ready"]})
     idle, active = said["idle"], said["active"]
     report = Report(ready, frozenset(said["busy"]), said["wanted"], active, 0.0 if active else None, versions)
     return _State(report, None if active or idle is None else now - idle)

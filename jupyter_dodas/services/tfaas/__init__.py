@@ -1,0 +1,1 @@
+"""TFaaS: a server of models, and replicas that compute for it."""
