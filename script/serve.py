@@ -27,7 +27,7 @@ from jupyter_dodas.errors import DodasError
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Phase, Record
 
-EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "z-boson.ipynb"
+EXAMPLES: Final = [Path(__file__).resolve().parent.parent / "examples" / name for name in ("z-boson.ipynb", "k0s.ipynb")]
 WHO: Final = "alice"
 """Signs in for the demo."""
 
@@ -73,8 +73,8 @@ async def serve(arguments: argparse.Namespace, state: Path, variables: Mapping[s
             say("Starting JupyterHub ...")
             await hub.start(arguments.port)
             if arguments.demo:
-                say(f"It answers at {hub.url} after {hub.seconds:.1f} s. Running {EXAMPLE.name}, as a browser would:")
-                await hub.unless_it_ends(demo.run(hub.url, WHO, EXAMPLE))
+                say(f"It answers at {hub.url} after {hub.seconds:.1f} s. Running the examples, as a browser would:")
+                await hub.unless_it_ends(demo.run(hub.url, WHO, EXAMPLES))
             else:
                 announce(hub, keep=arguments.keep)
                 await hub.unless_it_ends(asyncio.Event().wait())

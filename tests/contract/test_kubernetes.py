@@ -20,6 +20,7 @@ from jupyter_dodas.testing.pairs import Ground, PairContract
 from jupyter_dodas.testing.runners import Does, ProgramContract, RunnerContract
 from jupyter_dodas.testing.stores import StoreContract, a_spec
 from jupyter_dodas.testing.waiting import until
+from tests.endpoints import caller, deploy, predict
 from tests.namespace import KubernetesGround, Namespace
 from tests.place import Place
 from tests.spark import SMALL
@@ -180,3 +181,19 @@ class TestSparkInPods(PairContract):
                 return int(session.range(1000).selectExpr("sum(id) as total").first().total)
 
         assert await asyncio.to_thread(work) == 499_500
+
+
+@pytest.mark.timeout(300)
+class TestTfaasInPods(PairContract):
+    """Its pods have an image of their own."""
+
+    kind = "tfaas"
+
+    @pytest.fixture
+    def ground(self, namespace: Namespace) -> Ground:
+        return KubernetesGround(namespace)
+
+    async def use(self, cluster: aio.Cluster) -> None:
+        async with caller(cluster) as client:
+            await deploy(client, "scale", 2.5)
+            assert await predict(client) == 2.5

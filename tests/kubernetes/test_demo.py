@@ -19,6 +19,9 @@ def test_the_demo_finds_the_numbers_in_pods_and_leaves_nothing(namespace: Namesp
     assert done.returncode == 0, done.stderr
     for number in (2304, 500, 443):
         assert re.search(rf" {number} +{number}$", done.stdout, re.MULTILINE), done.stdout
+    purity = re.search(r"^purity in the window +([\d.]+)% +([\d.]+)%$", done.stdout, re.MULTILINE)
+    assert purity, done.stdout
+    assert float(purity[1]) < 88 < 92 < float(purity[2])
     mass = re.search(r"^Z mass  ([\d.]+) \+- ([\d.]+) GeV$", done.stdout, re.MULTILINE)
     assert mass, done.stdout
     assert 90.0 < float(mass[1]) < 91.5

@@ -39,7 +39,7 @@ print(json.dumps({
         for folder in pathlib.Path(site.getsitepackages()[0]).glob("jupyter_dodas") for path in folder.rglob("*.py")},
 }))
 """
-IMAGES = ("base", "worker", "controller", "notebook", "hub")
+IMAGES = ("base", "worker", "tfaas", "controller", "notebook", "hub")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,7 @@ def test_nothing_of_the_build_is_left(told: Mapping[str, Any], name: str) -> Non
 @pytest.mark.parametrize("name", IMAGES)
 def test_every_package_has_the_version_of_the_constraints(told: Mapping[str, Any], name: str) -> None:
     pins = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in map(Requirement, constraints())}
+    pins[canonicalize_name("tensorflow-cpu")] = pins[canonicalize_name("tensorflow")]
     # This package itself, and pip for users, are not pinned.
     others = {canonicalize_name(one): version for one, version in told[name]["packages"].items()}
     unpinned = others.keys() - pins.keys()
@@ -93,7 +94,7 @@ def test_every_package_has_the_version_of_the_constraints(told: Mapping[str, Any
     assert {one: version for one, version in others.items() if one not in unpinned and version != pins[one]} == {}
 
 
-@pytest.mark.parametrize("name", ["worker", "controller", "notebook", "hub"])
+@pytest.mark.parametrize("name", ["worker", "tfaas", "controller", "notebook", "hub"])
 def test_the_package_is_that_of_the_checkout(told: Mapping[str, Any], name: str) -> None:
     package = ROOT / "jupyter_dodas"
     here = {path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in package.rglob("*.py")}
@@ -126,3 +127,9 @@ def test_the_controller_has_what_it_takes_and_no_more(told: Mapping[str, Any]) -
     packages = told["controller"]["packages"]
     assert {"jupyter_dodas", "kubernetes", "cryptography"} <= {name.replace("-", "_") for name in packages}
     assert not {"distributed", "pyspark", "numpy"} & set(packages)
+
+
+def test_the_server_of_models_converts_them_and_has_nothing_of_clusters(told: Mapping[str, Any]) -> None:
+    packages = {canonicalize_name(name) for name in told["tfaas"]["packages"]}
+    assert {"ai-edge-litert", "onnxruntime", "uvicorn", "keras", "tensorflow-cpu", "tf2onnx"} <= packages
+    assert not {"distributed", "pyspark", "kubernetes", "jupyterlab"} & packages

@@ -10,10 +10,10 @@ from typing import Any, Final
 import pytest
 
 from jupyter_dodas import aio
-from jupyter_dodas.services.dask.certificates import issue
-from jupyter_dodas.services.dask.credentials import CERTIFICATE, DASHBOARD, KEY
+from jupyter_dodas.certificates import issue
+from jupyter_dodas.credentials import CERTIFICATE, KEY
 from jupyter_dodas.services.dask.face import DaskCluster
-from jupyter_dodas.services.dask.signin import Purpose, make
+from jupyter_dodas.services.dask.signin import DASHBOARD, Purpose, make
 from tests.namespace import Namespace
 from tests.place import Place
 
@@ -275,7 +275,7 @@ async def test_a_cluster_of_another_namespace_answers_nobody_without_its_keys(at
     """Its addresses are known, and no policy of the network is enforced."""
     cluster, addresses = await launched(victim)
     (host, _), *_ = addresses
-    own, theirs = issue("higgs"), secrets_of(victim)
+    own, theirs = issue("higgs", DASHBOARD), secrets_of(victim)
     headers = [{}, *({"Authorization": f"Bearer {keys[DASHBOARD].strip().decode()}"} for keys in (own, theirs))]
     paths = ("status", "info/main/workers.html", "json/counts.json", "metrics", "api/v1/retire_workers", "statics/css/base.css")
     pages = [f"http://{host}:18001/{path}" for path in paths]

@@ -24,6 +24,8 @@ export interface ClusterActions {
   example?(cluster: Cluster, kind: Kind): Promise<unknown> | void;
   dashboard?(cluster: Cluster, name: string): void;
   logs?(cluster: Cluster): void;
+  /** Draws what cards of this kind show besides; null if there is nothing. */
+  panel?(cluster: Cluster, kind: Kind): JSX.Element | null;
   copyReport?(cluster: Cluster): Promise<unknown> | void;
 }
 
@@ -137,6 +139,7 @@ export const ClusterCard = React.memo(function ClusterCard(props: ClusterCardPro
             onSize={size => run(() => actions.change(cluster, at > 0 ? { groups: { [name]: size } } : size))}
           />
         ))}
+      {shown.can.use && kind && actions?.panel?.(cluster, kind)}
       {actions && <Buttons {...props} actions={actions} shown={shown} now={now} busy={busy} run={run} hasCode={code !== undefined} />}
       {refused && (
         <ProblemNote problem={refused}>

@@ -5,10 +5,12 @@ import * as React from 'react';
 
 import type { ClusterActions } from '../components/ClusterCard';
 import { ClusterList } from '../components/ClusterList';
+import type { Ask } from '../model/endpoint';
 import { connectCode, exampleCode } from '../model/python';
 import { Usages } from '../model/usage';
 import { report } from '../model/view';
 import { icon } from './icon';
+import { panelOf } from './panels';
 import type { IDodas } from './tokens';
 
 export class Sidebar extends ReactWidget {
@@ -86,6 +88,7 @@ function Live({ dodas, actions, usages }: { dodas: IDodas; actions: ClusterActio
 /** What a card in Lab can do. */
 export function actions(dodas: IDodas): ClusterActions {
   const { clusters } = dodas;
+  const ask: Ask = (name, dashboard, path, init) => clusters.api.ask(name, dashboard, path, init);
   const code: NonNullable<ClusterActions['code']> = ({ name, spec }) => connectCode(name, clusters.kind(spec.kind)?.snippet ?? '');
   return {
     change: ({ name }, change) => clusters.change(name, change),
@@ -95,6 +98,7 @@ export function actions(dodas: IDodas): ClusterActions {
     example: ({ name }, kind) => dodas.insert(exampleCode(name, kind)),
     dashboard: ({ name }, dashboard) => dodas.dashboard(name, dashboard),
     logs: ({ name }) => dodas.logs(name),
+    panel: (cluster, kind) => panelOf(cluster, kind, dodas, ask),
     copyReport: cluster => dodas.copy(report(cluster, Date.now() / 1000))
   };
 }

@@ -77,6 +77,11 @@ export class Api {
     yield* this.lines<LogLine>(`${path(name)}/logs?follow=true&lines=${lines}`, signal);
   }
 
+  /** Asks something of a dashboard of a cluster, behind Jupyter's sign-in. */
+  async ask(name: string, dashboard: string, where: string, init?: RequestInit): Promise<unknown> {
+    return this.read(`${path(name)}/ui/${encodeURIComponent(dashboard)}/${where}`, init);
+  }
+
   /** What clusters use, every two seconds or so, until `signal` says so, or nobody can tell. */
   async *usage(signal: AbortSignal): AsyncGenerator<Loads> {
     for await (const said of this.lines<{ usage: Loads }>('usage?follow=true', signal)) {

@@ -55,6 +55,7 @@ export interface Status {
   readonly stops_at: number | null;
   readonly ready_at: number | null;
   readonly versions: { readonly [name: string]: string };
+  readonly addresses?: { readonly [name: string]: string };
 }
 
 export interface Cluster {
@@ -76,6 +77,8 @@ export interface Kind {
   /** Python that shows it at work, after that; empty if there is none. */
   readonly example: string;
   readonly options: Schema;
+  /** What a card of this kind shows besides: the name of one of the panels. */
+  readonly panel?: string;
   /** Seconds until one is ready, as the last ones took. */
   readonly usually?: number | null;
 }

@@ -144,6 +144,16 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ok")
 
+    def do_POST(self) -> None:
+        self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        said = f"{self.command} {self.rfile.read(int(self.headers.get('Content-Length', 0))).decode()}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_PUT = do_DELETE = do_POST  # noqa: N815 - as `http.server` looks for them
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -176,21 +186,21 @@ class TestForwarding:
         self.place = uncontrolled[1]
         return uncontrolled[0]
 
-    def write(self, address: str, port: int) -> None:
+    def write(self, address: str, port: int, kind: str = "toy", dashboard: str = "ui") -> None:
         """Write a cluster with a dashboard there and an instance on this port."""
 
         async def write() -> None:
             store = LocalBackend(load(self.place.variables)).store
             await store.remove("led", "")
-            made = await store.create(ClusterSpec(name="led", uid="0123", kind="toy", owner="ada", created=1.0))
+            made = await store.create(ClusterSpec(name="led", uid="0123", kind=kind, owner="ada", created=1.0))
             status = ClusterStatus(
                 uid="0123",
                 phase=Phase.READY,
                 instances={"hub": InstanceStatus(role="hub", ports={"ui": port}, since=1.0)},
-                addresses={"ui": address},
+                addresses={dashboard: address},
             )
             await store.report(made.name, status)
-            await store.keep_secrets(made.name, {"ui.token": b"the-key\n"})
+            await store.keep_secrets(made.name, {f"{dashboard}.token": b"the-key\n"})
 
         asyncio.run(write())
 
@@ -213,6 +223,27 @@ class TestForwarding:
         assert not {"cookie", "origin", "referer"} & headers.keys()
         assert server.token not in repr(upstream.asked)
         assert "the-key" not in server.log.read_text() + server.client.get("clusters").text
+
+    def test_verbs_go_where_the_kind_takes_them_and_from_pages_of_jupyter_alone(
+        self, server: JupyterServer, upstream: Upstream
+    ) -> None:
+        self.write(f"http://127.0.0.1:{upstream.port}", upstream.port, kind="tfaas", dashboard="page")
+        address = "/dodas/api/v1/clusters/led/ui/page/dodas/v1/models/k0s/publish"
+        with httpx.Client(base_url=server.url) as browser:
+            assert browser.post(address, json={}).status_code == 403  # nobody has signed in
+            browser.get("/login", params={"token": server.token}, follow_redirects=True)
+            assert browser.post(address, json={}).status_code == 403  # as a page of somebody else's would have it sent
+            assert upstream.asked == []
+            xsrf = {"X-XSRFToken": browser.cookies["_xsrf"]}
+            for method, body in (("POST", b"{}"), ("PUT", b"[]"), ("DELETE", b"")):
+                assert browser.request(method, address, content=body, headers=xsrf).text == f"{method} {body.decode()}"
+            assert browser.request("PATCH", address, headers=xsrf).status_code == 405
+        for path, headers in upstream.asked:
+            assert path == "/dodas/v1/models/k0s/publish"
+            assert headers["authorization"] == "Bearer the-key"
+            assert not {"cookie", "x-xsrftoken"} & headers.keys()
+        self.write(f"http://127.0.0.1:{upstream.port}", upstream.port)
+        assert server.client.post("clusters/led/ui/ui/", json={}).status_code == 405
 
     def test_nobody_answers(self, server: JupyterServer) -> None:
         with socket.socket() as taken:
