@@ -14,7 +14,7 @@ from typing import Final
 
 from cluster import parts
 from cluster.api import names_resolve, node_ready, wait_for
-from cluster.archives import bring_in, ctr, pack
+from cluster.archives import OWN, bring_in, ctr, pack
 from cluster.keys import make_keys
 from cluster.layout import CGROUP, KUBECONFIG, LINK, LOCK, NUMBER, RUN, STATE
 
@@ -48,21 +48,24 @@ def up() -> int:
     if lock is None:
         _say("The cluster runs already.")
         wait_for("The cluster", (RUN / "ready").exists, within=PATIENCE)
+        load()
     else:
         _clear()
         shutil.rmtree(RUN, ignore_errors=True)
         for folder in ("log", "fail", "network"):
             (RUN / folder).mkdir(parents=True)
         make_keys()
-        for name in ("pause", "coredns"):
+        for name in OWN:
             pack(Path(shutil.which(name) or name))
         try:
             node = _start(lock)
             _wait_until_ready(node)
+            _say(f"The cluster is up after {time.monotonic() - began:.1f} s.")
+            # Some GB the first time, which may take minutes.
+            load()
         except BaseException:
             down()
             raise
-        _say(f"The cluster is up after {time.monotonic() - began:.1f} s.")
     _tell_how_to_use_it()
     return 0
 

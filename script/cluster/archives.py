@@ -1,18 +1,22 @@
 """Images of the cluster's own programs, and how archives of images get into the node."""
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cluster.layout import SHELF, SOCKET, STORE
 
-__all__ = ["ARCHIVES", "bring_in", "containers", "ctr", "forget_replaced", "pack"]
+__all__ = ["ARCHIVES", "OWN", "bring_in", "containers", "ctr", "forget_replaced", "pack"]
 
 ARCHIVES = SHELF / "images"
+# What the cluster itself is made of.
+OWN = ("coredns", "pause")
 ATTEMPTS = 3
 
 
@@ -25,19 +29,19 @@ def ctr(*arguments: str) -> str:
     return ran.stdout
 
 
-def bring_in() -> list[str]:
-    """Import the archives that have changed since the last time, and return their names."""
+def bring_in(only: Collection[str] | None = None) -> Iterator[str]:
+    """Import the archives that have changed since the last time, one process at a time, and return their names as they arrive."""
     known = STORE / "imported"
     known.mkdir(parents=True, exist_ok=True)
-    changed = []
-    for archive in sorted(ARCHIVES.glob("*.tar")):
-        seen = archive.stat()
-        mark, stamp = known / archive.stem, f"{seen.st_size} {seen.st_mtime_ns}"
-        if not mark.exists() or mark.read_text() != stamp:
-            unpack(archive)
-            mark.write_text(stamp)
-            changed.append(archive.stem)
-    return changed
+    with (known / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for archive in sorted(ARCHIVES.glob("*.tar")):
+            seen = archive.stat()
+            mark, stamp = known / archive.stem, f"{seen.st_size} {seen.st_mtime_ns}"
+            if (only is None or archive.stem in only) and (not mark.exists() or mark.read_text() != stamp):
+                unpack(archive)
+                mark.write_text(stamp)
+                yield archive.stem
 
 
 def unpack(archive: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from cluster import parts
 from cluster.api import answer, names_resolve, node_ready, wait_for
-from cluster.archives import bring_in, containers, ctr, forget_replaced
+from cluster.archives import OWN, bring_in, containers, ctr, forget_replaced
 from cluster.keys import KEYS
 from cluster.layout import CGROUP, LINK, RUN, SOCKET, Network
 
@@ -73,7 +73,7 @@ class Node:
         self._running[part.name] = part, process
 
     def start_containerd(self) -> None:
-        """Run containerd, with the images that it is to have and nothing of an earlier cluster."""
+        """Run containerd, with the images of the cluster's own programs and nothing of an earlier cluster."""
         self.start(parts.CONTAINERD)
         wait_for("containerd", _listens)
         left = containers()
@@ -87,7 +87,8 @@ class Node:
             process.wait()
             self.start(parts.CONTAINERD)
             wait_for("containerd", _listens)
-        bring_in()
+        for name in bring_in(OWN):
+            print(f"has {name}", flush=True)
 
     def look_after(self) -> None:
         """Take leave of every process that ends, and start again the parts among them."""
