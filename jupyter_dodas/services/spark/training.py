@@ -103,7 +103,6 @@ def _make(path: Path) -> None:
         options = [
             *(f"-XX:ArchiveClassesAtExit={part}", f"-Xlog:class+load:file={own}", "-Xlog:cds*=off"),
             f"-Djava.security.properties={security}",
-            f"-Djava.io.tmpdir={folder}",
         ]
         driver.start(driver.Driver(), options=options)
         _train(folder, executors)
@@ -131,7 +130,7 @@ def _train(folder: Path, log: Path) -> None:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.executor.extraJavaOptions": f"-Xlog:class+load:file={log} -Djava.io.tmpdir={folder}",
+        "spark.executor.extraJavaOptions": f"-Xlog:class+load:file={log} -Djava.io.tmpdir=.",
     }
     for master in ("local[1]", f"local-cluster[1,1,{conf.OVERHEAD // 2**20}]"):
         session = driver.create({**common, "spark.master": master}, sys.executable)
