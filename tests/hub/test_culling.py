@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import ROOT, Browser, Hub
 
-AFTER = 8
+AFTER = 15
 """Seconds without activity after which a notebook ends."""
 
 CULLING = f"""
