@@ -262,6 +262,9 @@ class Reconciler:
             return  # whoever hands them over has it looked at again
         if not known:
             await self._store.keep_secrets(record.name, case.service.secrets(record.spec))
+        if any(status.instances[name].group is None for name in planned.start):
+            # It may still listen to a predecessor of the same name, where one that was killed cannot hang up.
+            await self._links.close(record.name)
         site = await self._links.site(record, status)
         for name in planned.start:
             await self._runner.apply(self._instance(case, status, name, site))
