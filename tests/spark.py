@@ -88,5 +88,5 @@ def launch(name: str = "higgs", **options: Any) -> Cluster:
 
 
 def executors(place: Place) -> Sequence[Process]:
-    """The processes that compute for sessions. The archive of classes, where it is still made meanwhile, has one of its own, too."""
+    """The processes that compute for sessions. What makes the archive of classes meanwhile has one of its own, too."""
     return place.processes(lambda command: "CoarseGrainedExecutorBackend" in command and "-Xlog:class+load" not in command)
