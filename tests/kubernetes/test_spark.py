@@ -13,7 +13,7 @@ from jupyter_dodas.testing.waiting import until
 from tests.namespace import Namespace, install_controller
 from tests.spark import SMALL
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(420)]
 
 
 async def test_a_launch_from_outside_has_a_connect_server(namespace: Namespace) -> None:
@@ -53,7 +53,7 @@ async def test_a_notebook_in_the_namespace_has_sessions_of_both_kinds(namespace:
     install_controller(namespace)
     namespace.become("alice", "jupyter-dodas-user")
     namespace.notebook(INSIDE, "alice")
-    said = await namespace.said(within=150)
+    said = await namespace.said(within=270)
     own = namespace.kubectl("get", "pod", "notebook", "-o", "jsonpath={.status.podIP}")
     for line in ("address sc://shared-connect:18000", "rows 499500", f"driver {own}", "where ['classic-worker-1']"):
         assert line in said.splitlines(), said
