@@ -22,6 +22,9 @@ __all__ = [
     "IamUnreachable",
     "InvalidOption",
     "InvalidSetting",
+    "JobFailed",
+    "JobHeld",
+    "JobRemoved",
     "LaunchFailed",
     "MissingRights",
     "MissingSoftware",
@@ -34,6 +37,7 @@ __all__ = [
     "NotSupported",
     "NotYours",
     "PlaceUnreachable",
+    "PoolUnreachable",
     "QuotaExceeded",
     "SignInRefused",
     "StaleGeneration",
@@ -390,6 +394,31 @@ class ModelBroken(DodasError):
     """A model whose process ended, or that gives no numbers."""
 
     code = "model-broken"
+
+
+class JobFailed(DodasError):
+    """A job of a pool that ended without success: by an exit code, by a signal, or without the files that it was to leave."""
+
+    code = "job-failed"
+
+
+class JobHeld(DodasError):
+    """A job of a pool that waits for somebody to see to it."""
+
+    code = "job-held"
+
+
+class JobRemoved(DodasError):
+    """A job of a pool that somebody has taken away, or a policy."""
+
+    code = "job-removed"
+
+
+class PoolUnreachable(DodasError):
+    """The queue of a pool does not answer, or refuses the token."""
+
+    code = "pool-unreachable"
+    retryable = True
 
 
 class TooLarge(DodasError):

@@ -42,6 +42,11 @@ STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     errors.ModelNotFound: HTTPStatus.NOT_FOUND,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ModelBroken: HTTPStatus.CONFLICT,
+    # Of pools and their jobs.
+    errors.JobFailed: HTTPStatus.CONFLICT,
+    errors.JobHeld: HTTPStatus.CONFLICT,
+    errors.JobRemoved: HTTPStatus.GONE,
+    errors.PoolUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Unauthenticated: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,0 +1,1 @@
+"""HTCondor: pools for batch jobs, with daemons of the cluster's own."""
