@@ -101,6 +101,10 @@ class Cluster:
         """See `aio.Cluster.connection`."""
         return blocking.run(self._inner.connection)
 
+    def surroundings(self) -> Mapping[str, str]:
+        """See `aio.Cluster.surroundings`."""
+        return blocking.run(self._inner.surroundings)
+
     def client(self) -> Any:
         """See `aio.Cluster.client`."""
         return self._inner.blocking_client()

@@ -270,6 +270,13 @@ class Cluster:
         """See `connection`; blocks."""
         return blocking.run(self.connection)
 
+    async def surroundings(self) -> Mapping[str, str]:
+        """Return the variables of a shell in which the own tools of its kind work on it.
+
+        None is a secret. Files that they name last as long as this process.
+        """
+        return {"DODAS_CLUSTER": self.name}
+
     async def client(self) -> Any:
         """Return the object that this kind's community works with.
 

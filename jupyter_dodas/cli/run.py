@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import jupyter_dodas
-from jupyter_dodas.cli import about, iam, launching, logs, models, output, verbs
+from jupyter_dodas.cli import about, iam, launching, logs, models, output, shell, verbs
 from jupyter_dodas.cli.exits import Exit, exit_code
 from jupyter_dodas.errors import DodasError, InvalidOption, UnknownOption, did_you_mean
 
@@ -53,7 +53,7 @@ def build() -> typer.Typer:
     app.add_typer(kinds, name="launch")
     app.command("list")(verbs.list_)
     rest: tuple[Callable[..., None], ...] = (
-        *(verbs.show, verbs.scale, verbs.adapt, verbs.keep, logs.logs, verbs.restart, verbs.stop),
+        *(verbs.show, verbs.scale, verbs.adapt, verbs.keep, logs.logs, shell.shell, verbs.restart, verbs.stop),
         *(models.deploy, models.predict, models.models, models.publish, models.rollback, models.delete),
         *(about.kinds, about.quota, about.doctor),
     )

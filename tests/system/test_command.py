@@ -159,6 +159,40 @@ def test_logs_are_followed_to_the_end(place: Place) -> None:
     assert following.returncode == 0
 
 
+def test_a_shell_of_a_cluster_ends_as_what_runs_in_it(place: Place) -> None:
+    dodas("launch", "toy", "--name", "higgs", "--no-wait")
+    asked = dodas("shell", "higgs", "--", "sh", "-c", 'echo "$DODAS_CLUSTER --json"; exit 7')
+    assert (asked.returncode, asked.stdout, asked.stderr) == (7, "higgs --json\n", "")
+    missing = dodas("shell", "higgs", "--", "no-such-program")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: 'no-such-program' cannot be run\nNo such file or directory\nhint: ")
+
+    # It outlives what it was told, and so sees the end of what it passes that on to.
+    waiting = "trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.1; done"
+    with running("shell", "higgs", "--", "sh", "-c", waiting, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "up\n"
+        shell.send_signal(signal.SIGINT)
+        shell.send_signal(signal.SIGTERM)
+        assert shell.stdout.read() == "told\n"
+        assert shell.wait(timeout=20) == 3
+
+
+def test_a_shell_of_a_cluster_is_the_one_of_its_user(place: Place) -> None:
+    dodas("launch", "toy", "--name", "higgs", "--no-wait")
+    done = subprocess.run(
+        [DODAS, "shell", "higgs"],
+        input="echo $DODAS_CLUSTER\nkill -9 $$\n",
+        env={**os.environ, "SHELL": "/bin/sh"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (128 + signal.SIGKILL, "higgs\n")
+    assert done.stderr == "In this shell the tools of toy work on higgs; exit leaves it.\n"
+
+
 def test_what_cannot_be_read_can_be_stopped(place: Place) -> None:
     dodas("launch", "toy", "--name", "a")
     clusters = jupyter_dodas.list()

@@ -138,6 +138,8 @@ def test_every_error_has_a_code_of_its_own_and_an_exit_code() -> None:
         (["keep", "higgs", "--hours", "long"], 2, ["hours='long' will not do"]),
         (["show", "higgs"], 3, ["There is no cluster 'higgs'", "hint: Nothing runs; launch one."]),
         (["logs", "higgs"], 3, ["There is no cluster 'higgs'"]),
+        (["shell", "higgs", "--", "true"], 3, ["There is no cluster 'higgs'"]),
+        (["shell"], 2, ["Missing argument 'NAME'"]),
         (["stop", "higgs"], 3, ["There is no cluster 'higgs'"]),
         (["stop"], 2, ["Say which clusters to stop", "--all"]),
         (["stop", "higgs", "--all"], 2, ["Say which clusters to stop"]),
