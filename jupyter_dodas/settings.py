@@ -85,6 +85,9 @@ class Settings(BaseModel):
     kubernetes_home: str | None = Field(
         default=None, description="Claim that is the home of notebooks; by default their files end with them."
     )
+    kubernetes_storage_class: str | None = Field(
+        default=None, description="Storage class of what outlasts a pod, such as a queue of jobs; by default it ends with the pod."
+    )
     progress: bool = Field(default=True, description="Show below a running cell of a notebook what clusters do for it.")
     limits: Limits = Limits()
 

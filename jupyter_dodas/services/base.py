@@ -107,6 +107,8 @@ class Instance:
         Whether others connect to ports of it that are not in its endpoint.
     interactive
         Whether it is where the user works: it may launch clusters beside it, and has the user's home where a place keeps one.
+    lasting
+        Bytes of `Site.kept` that must outlast it, so that another in its place finds what it wrote; 0 if nothing must.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Instance:
     notice: float = 0.0
     any_port: bool = False
     interactive: bool = False
+    lasting: int = 0
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ __all__ = [
     "newer",
     "owned_by",
     "part_of",
+    "pod_name",
     "record_name",
     "secret_name",
     "value",
@@ -53,6 +54,11 @@ LEASE: Final = "jupyter-dodas-controller"
 def record_name(cluster: str) -> str:
     """Return the name of the object that owns all else of a cluster. It is the one name that two clusters would quarrel about."""
     return f"dodas-{cluster}"
+
+
+def pod_name(cluster: str, instance: str) -> str:
+    """Return the name of a pod, by which others in the namespace reach its ports."""
+    return f"{cluster}-{instance}"
 
 
 def secret_name(name: str) -> str:

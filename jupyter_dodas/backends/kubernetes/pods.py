@@ -5,12 +5,11 @@ import math
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from jupyter_dodas.backends.base import TOKEN, InstanceState, Running
-from jupyter_dodas.backends.kubernetes import parcel, wrapper
+from jupyter_dodas.backends.base import InstanceState, Running
+from jupyter_dodas.backends.kubernetes import wrapper
 from jupyter_dodas.backends.kubernetes.api import Object
 from jupyter_dodas.backends.kubernetes.objects import (
     CLUSTER,
@@ -21,33 +20,24 @@ from jupyter_dodas.backends.kubernetes.objects import (
     labels,
     name_of,
     owned_by,
-    part_of,
-    secret_name,
+    pod_name,
 )
 from jupyter_dodas.backends.kubernetes.patch import PodPatch
 from jupyter_dodas.backends.kubernetes.trouble import trouble
+from jupyter_dodas.backends.kubernetes.volumes import HOME, NO_DESK, Desk, volumes_of
 from jupyter_dodas.services.base import Instance
 
-__all__ = ["CONTAINER", "FIRST_PORT", "HOME", "Desk", "image_beside", "manifest", "pod_name", "running", "service"]
+__all__ = ["CONTAINER", "FIRST_PORT", "image_beside", "manifest", "running", "service"]
 
 CONTAINER: Final = "instance"
 FIRST_PORT: Final = 18_000
 """Every instance has an address of its own, so all may have the same ports."""
-
-HOME: Final = "/home/dodas"
-"""Where the user's files are in an interactive instance, if there is a claim for them."""
-_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _USER: Final = 1000
 _CORE_CPU: Final = "100m"
 """What is reserved for a scheduler and the like, which mostly wait."""
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _WRAPPER: Final = ("python", "-m", "jupyter_dodas.backends.kubernetes.wrapper")
-
-
-def pod_name(cluster: str, instance: str) -> str:
-    """Return the name of a pod, by which others in the namespace reach its ports."""
-    return f"{cluster}-{instance}"
 
 
 def image_beside(image: str, name: str) -> str:
@@ -57,24 +47,15 @@ def image_beside(image: str, name: str) -> str:
     return f"{path}{slash}{name}{colon}{tag}" if own == "worker" and "@" not in tag else image
 
 
-@dataclass(frozen=True)
-class Desk:
-    """What interactive instances have in a namespace, and no others.
-
-    Parameters
-    ----------
-    account
-        A service account, to launch clusters with.
-    home
-        A claim, for the user's files.
-    """
-
-    account: str | None = None
-    home: str | None = None
-
-
 def manifest(
-    instance: Instance, record: Object, image: str, patch: PodPatch, *, reserve: float = 1.0, desk: Desk = Desk()
+    instance: Instance,
+    record: Object,
+    image: str,
+    patch: PodPatch,
+    *,
+    reserve: float = 1.0,
+    desk: Desk = NO_DESK,
+    storage_class: str | None = None,
 ) -> Object:
     """Return the pod that runs an instance.
 
@@ -86,10 +67,12 @@ def manifest(
         The part of a worker's cores that is kept free for it.
     desk
         What it has if it is interactive.
+    storage_class
+        Of the claim for what outlasts it, if it needs one; None for nothing that does.
     """
     uid = name_of(record, UID)
-    desk = desk if instance.interactive else Desk()
-    volumes, mounts = _volumes(instance, uid, desk)
+    desk = desk if instance.interactive else NO_DESK
+    volumes, mounts = volumes_of(instance, uid, desk, storage_class)
     more = {INTERACTIVE: "true"} if instance.interactive else {}
     pod: Object = {
         "apiVersion": "v1",
@@ -124,44 +107,6 @@ def manifest(
 
 def _seconds(time: float) -> int:
     return max(1, math.ceil(time))
-
-
-def _volumes(instance: Instance, uid: str, desk: Desk) -> tuple[list[Object], list[Object]]:
-    """Return what is laid beside an instance, and where."""
-    mounts = [
-        _mount("work", wrapper.WORK),
-        _mount("secrets", wrapper.SECRETS, read_only=True),
-        _mount("bearer", wrapper.BEARER, read_only=True),
-    ]
-    volumes: list[Object] = [
-        {"name": "work", "emptyDir": {}},
-        _secret("secrets", part_of(instance.cluster, uid, "secrets"), optional=True),
-        _secret("bearer", secret_name(TOKEN), optional=True),
-    ]
-    for part, wanted, path in (
-        (parcel.FILES, instance.files, wrapper.FILES),
-        (parcel.CREDENTIALS, instance.credentials, wrapper.CREDENTIALS),
-    ):
-        if wanted:
-            volumes.append(_secret(part, part_of(instance.cluster, uid, part)))
-            mounts.append(_mount(part, path, read_only=True))
-    if desk.account:
-        volumes.append(_account())
-        mounts.append(_mount("account", _ACCOUNT, read_only=True))
-    if desk.home:
-        volumes.append({"name": "home", "persistentVolumeClaim": {"claimName": desk.home}})
-        mounts.append(_mount("home", HOME))
-    return volumes, mounts
-
-
-def _account() -> Object:
-    """Return a token that lasts for an hour and is renewed, where every client looks for one. It ends with the pod."""
-    sources: list[Object] = [
-        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
-    ]
-    return {"name": "account", "projected": {"sources": sources, "defaultMode": 0o440}}
 
 
 def _container(instance: Instance, image: str, mounts: Sequence[Object], reserve: float, desk: Desk) -> Object:
@@ -289,11 +234,3 @@ def _resources(instance: Instance, reserve: float) -> Object:
     if instance.gpus:
         limits["nvidia.com/gpu"] = str(instance.gpus)
     return {"requests": requests, "limits": limits}
-
-
-def _secret(volume: str, name: str, *, optional: bool = False) -> Object:
-    return {"name": volume, "secret": {"secretName": name, "defaultMode": 0o440, "optional": optional}}
-
-
-def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
-    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}

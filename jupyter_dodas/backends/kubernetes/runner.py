@@ -12,15 +12,16 @@ from typing import Final
 from jupyter_dodas.backends.base import InstanceState, Running
 from jupyter_dodas.backends.hints import Hints
 from jupyter_dodas.backends.kubernetes import parcel, wrapper
-from jupyter_dodas.backends.kubernetes.api import Api, Object
+from jupyter_dodas.backends.kubernetes.api import Answer, Api, Object
 from jupyter_dodas.backends.kubernetes.informer import Informer
 from jupyter_dodas.backends.kubernetes.logs import Logs
-from jupyter_dodas.backends.kubernetes.objects import GRACE, INSTANCE, MANAGED, OURS, PART, UID, belonging, name_of
+from jupyter_dodas.backends.kubernetes.objects import GRACE, INSTANCE, MANAGED, OURS, PART, UID, belonging, name_of, pod_name
 from jupyter_dodas.backends.kubernetes.patch import checked
-from jupyter_dodas.backends.kubernetes.pods import FIRST_PORT, Desk, manifest, pod_name, running, service
+from jupyter_dodas.backends.kubernetes.pods import FIRST_PORT, manifest, running, service
 from jupyter_dodas.backends.kubernetes.reach import Reach
 from jupyter_dodas.backends.kubernetes.store import KubernetesStore
 from jupyter_dodas.backends.kubernetes.trouble import WARNINGS, refusal
+from jupyter_dodas.backends.kubernetes.volumes import Desk, claim_of
 from jupyter_dodas.errors import DodasError, NotFound, NotYours, PlaceUnreachable
 from jupyter_dodas.services.base import Endpoint, Instance, Site
 from jupyter_dodas.settings import Settings
@@ -91,8 +92,8 @@ class KubernetesRunner:
         return Path(wrapper.SECRETS)
 
     async def kept_folder(self, cluster: str) -> Path:
-        """See `Runner.kept_folder`. It goes with the pod: nothing that lasts is asked of a namespace."""
-        return Path(wrapper.WORK) / "kept"
+        """See `Runner.kept_folder`. It goes with the pod, but for those that ask for what lasts where volumes are made."""
+        return Path(wrapper.KEPT)
 
     @property
     def listen(self) -> str:
@@ -115,24 +116,46 @@ class KubernetesRunner:
         await self._send_along(instance, record)
         configured = self._settings
         pod = manifest(
-            instance, record, configured.kubernetes_image, self._patch, reserve=configured.kubernetes_reserve, desk=self._desk
+            instance,
+            record,
+            configured.kubernetes_image,
+            self._patch,
+            reserve=configured.kubernetes_reserve,
+            desk=self._desk,
+            storage_class=configured.kubernetes_storage_class,
         )
         if instance.endpoint is not None and instance.endpoint.ports:
             await self._make_service(instance, record)
-        answer = await self._api.post("pods", pod)
-        if answer.status == 409 and "exists" in answer.message:
-            answer = await self._api.get(f"pods/{pod['metadata']['name']}")
-            if answer.ok and not belonging(answer.body, record):
-                await self._clear(answer.body)
+        claim = claim_of(instance, record, configured.kubernetes_storage_class)
+        if claim is not None and not (answer := await self._make("persistentvolumeclaims", claim, record)).ok:
+            self._not_let_in(key, answer)
+            return
+        answer = await self._make("pods", pod, record)
         if answer.ok:
             self._refused.pop(key, None)
             self._pods.note(answer.body)
-        elif answer.status != 404:
-            problem = refusal(instance.name, self._api.namespace, answer.status, answer.message)
-            if self._refused.get(key) != problem:
-                _log.warning("%s/%s: %s", *key, answer.message, extra={"cluster": instance.cluster})
-                self._refused[key] = problem
-                self._hints.tell(instance.cluster)
+        else:
+            self._not_let_in(key, answer)
+
+    async def _make(self, collection: str, thing: Object, record: Object) -> Answer:
+        """Make an object; one that is there will do if it belongs to this record."""
+        answer = await self._api.post(collection, thing)
+        if answer.status == 409 and "exists" in answer.message:
+            answer = await self._api.get(f"{collection}/{thing['metadata']['name']}")
+            if answer.ok and not belonging(answer.body, record):
+                await self._clear(answer.body)
+        return answer
+
+    def _not_let_in(self, key: _Key, answer: Answer) -> None:
+        """Note why the API server does not take what somebody needs; what has gone meanwhile is no reason."""
+        if answer.status == 404:
+            return
+        cluster, name = key
+        problem = refusal(name, self._api.namespace, answer.status, answer.message)
+        if self._refused.get(key) != problem:
+            _log.warning("%s/%s: %s", cluster, name, answer.message, extra={"cluster": cluster})
+            self._refused[key] = problem
+            self._hints.tell(cluster)
 
     async def _send_along(self, instance: Instance, record: Object) -> None:
         """Send files and credentials that lie here and were not sent with the launch."""

@@ -12,10 +12,25 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["ACCOUNT", "BEARER", "CREDENTIALS", "FILES", "FOLDER", "GRACE", "SECRETS", "VARIABLES", "WORK", "main", "measured"]
+__all__ = [
+    "ACCOUNT",
+    "BEARER",
+    "CREDENTIALS",
+    "FILES",
+    "FOLDER",
+    "GRACE",
+    "KEPT",
+    "SECRETS",
+    "VARIABLES",
+    "WORK",
+    "main",
+    "measured",
+]
 
 WORK: Final = "/tmp"  # noqa: S108 - a volume of this pod alone
 """The folder that instances work in, unless they ask for another; a volume that ends with the pod."""
+KEPT: Final = f"{WORK}/kept"
+"""What an instance is to find again: a volume of its own where there is one, else a part of that folder."""
 SECRETS: Final = "/run/dodas/secrets"
 FILES: Final = "/run/dodas/files"
 CREDENTIALS: Final = "/run/dodas/credentials"

@@ -8,7 +8,8 @@ import pytest
 from jupyter_dodas.backends.base import InstanceState
 from jupyter_dodas.backends.kubernetes.objects import labels, value
 from jupyter_dodas.backends.kubernetes.patch import PodPatch, checked
-from jupyter_dodas.backends.kubernetes.pods import Desk, image_beside, manifest, running, service
+from jupyter_dodas.backends.kubernetes.pods import image_beside, manifest, running, service
+from jupyter_dodas.backends.kubernetes.volumes import Desk, claim_of
 from jupyter_dodas.errors import InvalidSetting
 from jupyter_dodas.services.base import Endpoint, Instance
 
@@ -59,6 +60,26 @@ def test_only_what_is_interactive_has_an_account_a_home_and_its_cores_alone() ->
 def test_a_pod_goes_with_its_record() -> None:
     owner = pod(worker())["metadata"]["ownerReferences"][0]
     assert (owner["name"], owner["uid"]) == ("dodas-higgs", "k-1")
+
+
+def test_what_outlasts_a_pod_lies_on_a_claim_that_goes_with_the_record() -> None:
+    manager = Instance("manager", "higgs", "manager", ("x",), lasting=2**30)
+    made = pod(manager, storage_class="fast")
+    (volume,) = (one for one in made["spec"]["volumes"] if one["name"] == "kept")
+    mounts = {one["name"]: one["mountPath"] for one in made["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["kept"] == "/tmp/kept"
+    claim = claim_of(manager, RECORD, "fast")
+    assert claim is not None
+    assert claim["metadata"]["name"] == volume["persistentVolumeClaim"]["claimName"] == "higgs-manager"
+    assert claim["metadata"]["ownerReferences"] == made["metadata"]["ownerReferences"]
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["resources"]["requests"] == {"storage": str(2**30)}
+
+
+@pytest.mark.parametrize(("lasting", "storage_class"), [(0, "fast"), (2**30, None)])
+def test_without_need_or_class_nothing_is_claimed(lasting: int, storage_class: str | None) -> None:
+    assert claim_of(worker(lasting=lasting), RECORD, storage_class) is None
+    assert pod(worker(lasting=lasting), storage_class=storage_class) == pod(worker())
 
 
 def test_nothing_in_a_command_or_a_variable_is_expanded() -> None:
