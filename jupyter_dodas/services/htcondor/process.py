@@ -1,1 +1,172 @@
-"""The process of an instance of a pool: ``python -m jupyter_dodas.services.htcondor.process {manager,worker}``."""
+"""The process of an instance of a pool: ``python -m jupyter_dodas.services.htcondor.process {manager,worker}``.
+
+It lays down what HTCondor reads, runs its master, and ends with it. Beside the manager's it tells the controller how the pool is.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from jupyter_dodas.errors import DodasError
+from jupyter_dodas.services.htcondor import configuration, confining, laying
+from jupyter_dodas.services.htcondor.configuration import Pool
+from jupyter_dodas.services.htcondor.daemons import Daemons, find
+from jupyter_dodas.services.htcondor.observation import Shape
+from jupyter_dodas.services.htcondor.retirement import Retirement, command
+from jupyter_dodas.services.htcondor.service import HtcondorService
+from jupyter_dodas.services.htcondor.watching import Watch
+from jupyter_dodas.services.scratch import scratch
+
+__all__ = ["main"]
+
+_END: Final = 6.0
+"""Seconds that are left for the daemons to end in, once they are told to do so at once."""
+
+_PASSED_ON: Final = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
+_KEPT_BACK: Final = ("DODAS_", "CONDOR_", "_CONDOR_")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one instance until it is told to end, or ends; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+    logging.getLogger("jupyter_dodas").setLevel(logging.INFO)
+    arguments = _arguments(argv)
+    try:
+        daemons = find()
+    except DodasError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is its log
+        return 1
+    return asyncio.run(_serve(arguments, daemons))
+
+
+def _arguments(argv: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser(description="An instance of an HTCondor pool of jupyter-dodas.")
+    roles = parser.add_subparsers(dest="role", required=True)
+    manager, worker = roles.add_parser("manager"), roles.add_parser("worker")
+    for role in (manager, worker):
+        role.add_argument("--name", required=True, help="Name of the instance.")
+        role.add_argument("--cluster", required=True, help="Identifier of the cluster.")
+        role.add_argument("--domain", required=True, help="Domain of trust of the pool.")
+        role.add_argument("--manager", required=True, help="Where the manager is: host:port.")
+        role.add_argument("--host", required=True, help="Address that others reach it at.")
+        role.add_argument("--listen", help="Address to listen on; by default the one that others reach it at.")
+        role.add_argument("--secrets", type=Path, required=True, help="Folder with the secrets of the cluster.")
+        role.add_argument("--condor", type=int, required=True, help="Port of HTCondor's daemons.")
+    manager.add_argument("--control", type=int, required=True, help="Port for the controller.")
+    manager.add_argument("--web", type=int, required=True, help="Port of the page.")
+    manager.add_argument("--folder", type=Path, required=True, help="Where the queue is kept.")
+    manager.add_argument("--flock-folder", type=Path, required=True, help="Where other pools are noted.")
+    manager.add_argument(
+        "--shape", action="append", default=[], help="Cores, bytes and GPUs of the workers of a group: 4:8589934592:0."
+    )
+    manager.add_argument("--job-deadline", type=float, help="Seconds that a job may run.")
+    worker.add_argument("--cores", type=int, required=True, help="Cores for jobs.")
+    worker.add_argument("--memory", type=int, required=True, help="Bytes for jobs.")
+    worker.add_argument("--gpus", type=int, default=0, help="GPUs for jobs.")
+    return parser.parse_args(argv)
+
+
+async def _serve(arguments: Namespace, daemons: Daemons) -> int:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    with ExitStack() as stack:
+        if arguments.role == "manager":
+            folder = arguments.folder.absolute()
+            config = _lay_manager(arguments, daemons, folder)
+        else:
+            folder = stack.enter_context(scratch("htcondor", f"{arguments.cluster}-{arguments.name}"))
+            config = _lay_worker(arguments, daemons, folder)
+            if not await _answers(arguments.manager, ended):
+                return 0
+        process = await asyncio.create_subprocess_exec(
+            *(daemons.sbin / "condor_master", "-f"),
+            env={"CONDOR_CONFIG": str(config), **{name: os.environ[name] for name in _PASSED_ON if name in os.environ}},
+            stdin=asyncio.subprocess.DEVNULL,
+            preexec_fn=confining.for_child(),
+        )
+        over, told = asyncio.create_task(process.wait()), asyncio.create_task(ended.wait())
+        beside = asyncio.create_task(_beside(arguments, daemons, config))
+        try:
+            await asyncio.wait({over, told}, return_when=asyncio.FIRST_COMPLETED)
+            patience = float(os.environ.get("DODAS_GRACE", "0")) - _END if arguments.role == "worker" else 0
+            code = await _end(process, over, patience, arguments.manager)
+        finally:
+            told.cancel()
+            beside.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                await beside
+        return 0 if ended.is_set() else 128 - code if code < 0 else code or 1
+
+
+async def _end(process: asyncio.subprocess.Process, over: "asyncio.Task[int]", patience: float, manager: str) -> int:
+    """Have the daemons end. Where there is time, and a pool that goes on, jobs finish before that."""
+    if not over.done() and patience > 0 and _listens(manager):
+        process.terminate()
+        await asyncio.wait({over}, timeout=patience)
+    if not over.done():
+        process.send_signal(signal.SIGQUIT)
+        await asyncio.wait({over}, timeout=_END)
+    if not over.done():
+        process.kill()
+    return await over
+
+
+def _lay_manager(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
+    arguments.flock_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = configuration.manager(
+        _pool(arguments, daemons, folder), arguments.condor, arguments.flock_folder.absolute(), arguments.job_deadline
+    )
+    return laying.lay_manager(folder, text, arguments.secrets, arguments.domain)
+
+
+def _lay_worker(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_BACK)}
+    shape = {"cores": arguments.cores, "memory": arguments.memory, "gpus": arguments.gpus}
+    text = configuration.worker(_pool(arguments, daemons, folder), arguments.name, arguments.condor, **shape, variables=variables)
+    return laying.lay_worker(folder, text, arguments.secrets)
+
+
+def _pool(arguments: Namespace, daemons: Daemons, folder: Path) -> Pool:
+    return Pool(arguments.domain, arguments.manager, daemons, folder, "*" if arguments.listen else arguments.host)
+
+
+async def _answers(address: str, ended: asyncio.Event) -> bool:
+    """Wait until the manager listens, since a worker that comes too early tries again only after some seconds."""
+    while not ended.is_set():
+        if _listens(address):
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.03):
+                await ended.wait()
+    return False
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe, suppress(OSError):  # of a name that leads nowhere, for one
+        return probe.connect_ex((host, int(port))) == 0
+    return False
+
+
+async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
+    """Tell the controller of the pool, beside its manager."""
+    if arguments.role == "manager":
+        os.environ["CONDOR_CONFIG"] = str(config)  # before the bindings are imported, which then read it
+        shapes = [Shape.read(shape) for shape in arguments.shape]
+        retirement = Retirement(command(daemons.bin / "condor_drain", config, arguments.domain))
+        watch = Watch(f"schedd@{arguments.domain}", shapes, retirement, HtcondorService.packages)
+        await watch.serve(arguments.listen or arguments.host, arguments.control, arguments.secrets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -66,8 +66,7 @@ class HtcondorService(Service):
             special = {
                 "folder": site.kept / "manager",
                 "flock-folder": site.kept / "flock.d",
-                "cores": max(shape.cores for shape in shapes),
-                "memory": max(int(shape.memory) for shape in shapes),
+                "shape": tuple(f"{shape.cores}:{int(shape.memory)}:{shape.gpus}" for shape in shapes),
                 "job-deadline": options.job_deadline,
             }
             command = ("python", "-m", _PROCESS, role.name, *_flags({**common, "host": endpoint.host, **special}))
@@ -81,7 +80,6 @@ class HtcondorService(Service):
             role=role.name,
             group=name.rpartition("-")[0],
             command=("python", "-m", _PROCESS, role.name, *_flags({**common, **own})),
-            variables=options.environment.variables,
             endpoint=endpoint,
             cores=group.cores,
             memory=int(group.memory),
@@ -127,5 +125,8 @@ class HtcondorService(Service):
 
 
 def _flags(options: Mapping[str, object]) -> Iterable[str]:
-    """Write options: nothing for None."""
-    return (f"--{name}={value}" for name, value in options.items() if value is not None)
+    """Write options: a tuple as one flag for each of its items, and nothing for None."""
+    for name, value in options.items():
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is not None:
+                yield f"--{name}={item}"

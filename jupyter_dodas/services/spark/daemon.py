@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from jupyter_dodas.errors import DodasError
+from jupyter_dodas.services.scratch import scratch
 from jupyter_dodas.services.spark import archive, folders
 from jupyter_dodas.services.spark.conf import encryption, executor_options
 from jupyter_dodas.services.spark.control import Control
@@ -82,7 +83,7 @@ async def _serve(arguments: Namespace, java: Java, spark: Spark) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    with folders.scratch(f"{arguments.cluster}-{arguments.name}") as folder:
+    with scratch("spark", f"{arguments.cluster}-{arguments.name}") as folder:
         if arguments.role != "master" and not await _answers(arguments.master, ended):
             return 0
         process = await asyncio.create_subprocess_exec(
