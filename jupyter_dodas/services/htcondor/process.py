@@ -95,15 +95,15 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
             preexec_fn=confining.for_child(),
         )
         over, told = asyncio.create_task(process.wait()), asyncio.create_task(ended.wait())
-        beside = asyncio.create_task(_beside(arguments, daemons, config))
+        beside = asyncio.create_task(_beside(arguments, daemons, config))  # until it is cancelled, or fails
         try:
-            await asyncio.wait({over, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({over, told, beside}, return_when=asyncio.FIRST_COMPLETED)
             patience = float(os.environ.get("DODAS_GRACE", "0")) - _END if arguments.role == "worker" else 0
             code = await _end(process, over, patience, arguments.manager)
         finally:
             told.cancel()
             beside.cancel()
-            with suppress(asyncio.CancelledError, OSError):
+            with suppress(asyncio.CancelledError):
                 await beside
         return 0 if ended.is_set() else 128 - code if code < 0 else code or 1
 
@@ -160,7 +160,9 @@ def _listens(address: str) -> bool:
 
 async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
     """Tell the controller of the pool, beside its manager."""
-    if arguments.role == "manager":
+    if arguments.role == "worker":
+        await asyncio.Event().wait()
+    else:
         os.environ["CONDOR_CONFIG"] = str(config)  # before the bindings are imported, which then read it
         shapes = [Shape.read(shape) for shape in arguments.shape]
         retirement = Retirement(command(daemons.bin / "condor_drain", config, arguments.domain))

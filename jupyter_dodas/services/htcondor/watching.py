@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_dodas.channel import ALIVE, Channel, Observation
@@ -82,31 +83,40 @@ class Watch:
         loop, opened = asyncio.get_running_loop(), False
         try:
             while True:
-                try:
-                    look = await loop.run_in_executor(self._thread, self._look)
+                look = await loop.run_in_executor(self._thread, self._look)
+                if look is not None:
                     self._take(look)
                     await self._retirement.look(look.slots)
-                    if not opened:  # who listens takes the manager for ready
+                    if not opened:  # who can connect takes the manager for ready
                         await self._channel.open(host, port, accepting(secrets))
                         opened = True
-                except RuntimeError as error:  # what the bindings raise; HTCondorException is one
-                    self._schedd = None
-                    logger.log(20 if opened else 10, "The pool does not answer: %s", error)
                 eager = self._retirement.under_way or monotonic() - self._stirred < _EAGER
                 await asyncio.sleep(_QUICK if eager else _TICK)
         finally:
             await self._channel.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self) -> _Look:
+    def _look(self) -> _Look | None:
         import htcondor2
 
-        if self._collector is None or self._schedd is None:
-            self._collector = htcondor2.Collector()
-            self._schedd = htcondor2.Schedd(self._collector.locate(htcondor2.DaemonType.Schedd, self._name))
-        slots = self._collector.query(htcondor2.AdType.Startd, projection=list(SLOT))
-        jobs = self._schedd.query(projection=list(JOB), opts=htcondor2.QueryOpt.GroupBy)
-        about = self._collector.query(htcondor2.AdType.Schedd, f'Name == "{self._name}"', list(_COUNTERS))
+        try:
+            return self._ask(htcondor2)
+        except htcondor2.HTCondorException as error:
+            self._schedd = None
+            logger.debug("The pool does not answer: %s", error)
+            return None
+
+    def _ask(self, htcondor: ModuleType) -> _Look | None:
+        """Ask the daemons; None if the queue is not there yet."""
+        if self._collector is None:
+            self._collector = htcondor.Collector()
+        if self._schedd is None:
+            if (place := self._collector.locate(htcondor.DaemonType.Schedd, self._name)) is None:
+                return None
+            self._schedd = htcondor.Schedd(place)
+        slots = self._collector.query(htcondor.AdType.Startd, projection=list(SLOT))
+        jobs = self._schedd.query(projection=list(JOB), opts=htcondor.QueryOpt.GroupBy)
+        about = self._collector.query(htcondor.AdType.Schedd, f'Name == "{self._name}"', list(_COUNTERS))
         moved = tuple(int(about[0].get(name, 0)) for name in _COUNTERS) if about else ()
         return _Look(look_at(slots, time.time()), jobs, moved)
 
