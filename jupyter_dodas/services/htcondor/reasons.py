@@ -57,84 +57,67 @@ class _Held:
     used: int
 
 
-_SEND_AGAIN: Final = "Remove it and submit it again"
+_AGAIN: Final = "Remove and submit again"
+_RETRY: Final = "Release to try again."
+_TELL: Final = "Tell whoever runs the pool."
 
+# Several jobs are often held for one reason, so none of these sentences says "it" or "they".
 _KNOWN: Final[Mapping[int, Explanation]] = {
-    1: Explanation("It was put on hold by hand.", "Release it when it may run.", True),
-    2: Explanation("The grid service that it was sent to gave it up.", "Release it to try again.", True),
-    3: Explanation(
-        "A policy of its own holds it: periodic_hold or on_exit_hold became true.",
-        f"Mend what made it true. {_SEND_AGAIN} if the policy itself is wrong.",
-        True,
-    ),
-    4: Explanation("Its credential cannot be read.", "Release it once a new credential has been delivered.", True),
+    1: Explanation("Put on hold by hand.", "Release when nothing speaks against it.", True),
+    2: Explanation("The grid service gave up.", _RETRY, True),
+    3: Explanation("A policy in the submission became true: periodic_hold or on_exit_hold.", "Mend the cause, then release.", True),
+    4: Explanation("The credential cannot be read.", "Deliver a new one, then release.", True),
     5: Explanation(
-        "A policy of its own cannot be worked out.",
-        f"One of its periodic_ or on_exit_ expressions names something that is not there. {_SEND_AGAIN} with another.",
-        False,
+        "A policy in the submission cannot be worked out.", f"{_AGAIN} with other periodic_ or on_exit_ policies.", False
     ),
-    6: Explanation("The program could not be started.", f"See that it is there and can be executed. {_SEND_AGAIN}.", False),
+    6: Explanation("The program could not be started.", f"See that the worker has it and may execute it. {_AGAIN}.", False),
     7: Explanation(
-        "The file for its output could not be opened.", "See that its folder is there and has room, then release it.", True
+        "The file for the output could not be opened.", "See that its folder is there and has room, then release.", True
     ),
-    8: Explanation("The file for its input could not be opened.", "See that it is there and can be read, then release it.", True),
-    9: Explanation("Its output could not be streamed.", "See that the folder for it is there and has room, then release it.", True),
-    10: Explanation("Its input could not be streamed.", "See that the file is there and can be read, then release it.", True),
-    11: Explanation("Worker and queue lost touch while files were on their way.", "Release it to try again.", True),
-    12: Explanation("Its results could not be brought back.", "See that it writes the files that it names as outputs.", True),
-    13: Explanation("Its files could not be brought to the worker.", "See that all of its inputs are there and can be read.", True),
-    14: Explanation("The folder that it is to run in cannot be entered.", "See that the folder is there, then release it.", True),
-    15: Explanation("It was submitted on hold.", "Release it when it may run.", True),
-    UNDER_WAY: Explanation("Its files are still on their way to the queue.", "Wait: it goes on by itself.", False),
-    17: Explanation("It was made for a kind of job that HTCondor no longer has.", f"{_SEND_AGAIN} as a vanilla job.", False),
-    18: Explanation("Worker and queue did not agree on a transfer of files.", "Release it to try again.", True),
-    19: Explanation(
-        "The worker's own preparation for it failed.", "Release it to try another worker. Tell whoever runs the pool.", True
+    8: Explanation(
+        "The file for the input could not be opened.", "See that the file is there and can be read, then release.", True
     ),
-    20: Explanation("It was to start at a certain time, and that has passed.", f"{_SEND_AGAIN} with a later time.", False),
-    21: Explanation("The worker's policy stopped it.", "See what the worker says, and ask for what the job really uses.", False),
-    22: Explanation(
-        "Its event log cannot be written.", "See that the folder of the log is there and has room, then release it.", True
-    ),
-    23: Explanation(
-        "The account that it is to run as cannot be used.", "Release it to try again. Tell whoever runs the pool.", True
-    ),
-    24: Explanation("This pool cannot run its kind of job.", f"{_SEND_AGAIN} as a vanilla job.", False),
-    25: Explanation("Its timetable makes no sense.", f"{_SEND_AGAIN} with other cron_ settings.", False),
-    26: Explanation("The pool's policy holds it.", "See what the policy says. Tell whoever runs the pool.", False),
-    27: Explanation("The pool's policy cannot be worked out for it.", "Tell whoever runs the pool.", False),
+    9: Explanation("The output could not be streamed.", "See that the folder for it is there and has room, then release.", True),
+    10: Explanation("The input could not be streamed.", "See that the file is there and can be read, then release.", True),
+    11: Explanation("Worker and queue lost touch while files were on their way.", _RETRY, True),
+    12: Explanation("The results could not be brought back.", "See that all files that are named as outputs are written.", True),
+    13: Explanation("The inputs could not be brought to the worker.", "See that all files are there and can be read.", True),
+    14: Explanation("The folder to run in cannot be entered.", "See that the folder is there, then release.", True),
+    15: Explanation("Submitted on hold.", "Release when the work may begin.", True),
+    UNDER_WAY: Explanation("The inputs are still on their way to the queue.", "Wait: this passes by itself.", False),
+    17: Explanation("HTCondor no longer has this kind of job.", f"{_AGAIN} as a vanilla job.", False),
+    18: Explanation("Worker and queue did not agree on a transfer of files.", _RETRY, True),
+    19: Explanation("The worker's own preparation failed.", f"Release to try another worker. {_TELL}", True),
+    20: Explanation("The time to start at has passed.", f"{_AGAIN} with a later one.", False),
+    21: Explanation("Stopped by the worker's policy.", f"{_AGAIN} and ask for what is really used.", False),
+    22: Explanation("The event log cannot be written.", "See that its folder is there and has room, then release.", True),
+    23: Explanation("The account to run as cannot be used.", f"{_RETRY} {_TELL}", True),
+    24: Explanation("This pool cannot run such a job.", f"{_AGAIN} as a vanilla job.", False),
+    25: Explanation("The timetable makes no sense.", f"{_AGAIN} with other cron_ settings.", False),
+    26: Explanation("Held by the pool's policy.", _TELL, False),
+    27: Explanation("The pool's policy cannot be worked out.", _TELL, False),
     32: Explanation(
-        "Its inputs are larger than the pool takes.",
-        f"{_SEND_AGAIN} with smaller ones, or have it read them where they lie.",
-        False,
+        "The inputs are larger than the pool takes.", f"{_AGAIN} with smaller ones, or read them where they lie.", False
     ),
-    33: Explanation(
-        "Its results are larger than the pool takes.", f"{_SEND_AGAIN} with fewer outputs, or have it write them elsewhere.", False
-    ),
-    34: Explanation("It used more than it had asked for.", f"{_SEND_AGAIN} and ask for more.", False),
-    35: Explanation("The image of its container cannot be used.", f"{_SEND_AGAIN} with the right name of the image.", False),
-    36: Explanation("It failed while it saved its state.", "Release it to go on from what it saved before.", True),
-    37: Explanation("The cloud refused it.", f"{_SEND_AGAIN} with other keys or settings for the cloud.", False),
-    38: Explanation("HTCondor could not make out what the cloud answered.", "Release it to try again.", True),
-    39: Explanation("This pool is not set up for the cloud.", "Tell whoever runs the pool.", False),
-    40: Explanation("The cloud does not answer.", "Release it to try again.", True),
-    41: Explanation("The cloud ended its machine.", "Release it to try again.", True),
-    42: Explanation(
-        "Its machine in the cloud may be lost, and may still cost.", "Look at the cloud's own list before you release it.", True
-    ),
-    43: Explanation("The script that was to run before it failed.", "Mend the script, then release it.", True),
-    44: Explanation("The script that was to run after it failed.", "Mend the script, then release it.", True),
-    45: Explanation(
-        "The worker could not start its container.", "Release it to try another worker. If it is held again, see its image.", True
-    ),
-    46: Explanation("It took longer than it was allowed.", f"{_SEND_AGAIN} with a later deadline, or in smaller parts.", False),
-    47: Explanation(
-        "It computed for longer than it was allowed.", f"{_SEND_AGAIN} with a later deadline, or in smaller parts.", False
-    ),
-    48: Explanation("The queue's own preparation for it failed.", "Release it to try again. Tell whoever runs the pool.", True),
+    33: Explanation("The results are larger than the pool takes.", f"{_AGAIN} with fewer, or write them elsewhere.", False),
+    34: Explanation("More was used than asked for.", f"{_AGAIN} and ask for more.", False),
+    35: Explanation("The image of the container cannot be used.", f"{_AGAIN} with the right name of the image.", False),
+    36: Explanation("Saving the state on the way failed.", "Release to go on from what was saved before.", True),
+    37: Explanation("Refused by the cloud.", f"{_AGAIN} with other keys or settings for the cloud.", False),
+    38: Explanation("The answer of the cloud makes no sense.", _RETRY, True),
+    39: Explanation("This pool is not set up for the cloud.", _TELL, False),
+    40: Explanation("The cloud does not answer.", _RETRY, True),
+    41: Explanation("The cloud ended the machine.", _RETRY, True),
+    42: Explanation("The machine in the cloud may be lost, and may still cost.", "See the cloud's own list, then release.", True),
+    43: Explanation("The script that was to run before failed.", "Mend the script, then release.", True),
+    44: Explanation("The script that was to run after failed.", "Mend the script, then release.", True),
+    45: Explanation("The worker could not start the container.", "Release to try another worker. Otherwise see the image.", True),
+    46: Explanation("The deadline has passed.", f"{_AGAIN} with a later one, or in smaller parts.", False),
+    47: Explanation("The deadline for computing has passed.", f"{_AGAIN} with a later one, or in smaller parts.", False),
+    48: Explanation("The queue's own preparation failed.", f"{_RETRY} {_TELL}", True),
 }
 
-_UNKNOWN: Final = Explanation("HTCondor holds it.", "Release it to try again.", True)
+_UNKNOWN: Final = Explanation("Held by HTCondor.", _RETRY, True)
 
 _CPUS, _MEMORY, _DISK = 101, 102, 104
 """Subcodes of HTCondor's ready-made policies for workers."""
@@ -167,7 +150,7 @@ def _by_hand(known: Explanation, held: _Held) -> Explanation:
     """Tell what whoever held it gave as the reason."""
     said = re.sub(r"\s*\((?:by user|via)\b[^)]*\)\s*$|^via condor_hold\b.*$", "", held.reason.strip())
     bare = not said or said.startswith(("Python-initiated", "job held by user"))
-    return known if bare else replace(known, words=f"It was put on hold by hand: {_sentence(said)}")
+    return known if bare else replace(known, words=f"Put on hold by hand: {_sentence(said)}")
 
 
 def _policy(known: Explanation, held: _Held) -> Explanation:
@@ -175,14 +158,14 @@ def _policy(known: Explanation, held: _Held) -> Explanation:
     if not held.reason:
         return known
     if "evaluated to TRUE" not in held.reason:
-        return replace(known, words=f"A policy of its own holds it: {_sentence(held.reason)}")
+        return replace(known, words=f"A policy in the submission became true: {_sentence(held.reason)}")
     if "onexithold" in re.sub(r"_", "", held.reason).lower():
         return Explanation(
-            "It ended in a way that it is to be held for (on_exit_hold).", "See its stderr. Release it to run it again.", True
+            "Ended in a way that is to be held (on_exit_hold).", "See what was written to stderr. Release to run again.", True
         )
     return Explanation(
-        "A policy of its own holds it (periodic_hold).",
-        f"Released as it is, it would be held again. {_SEND_AGAIN} with another policy, or ask for what it really uses.",
+        "A policy in the submission became true (periodic_hold).",
+        f"Once released, it would be true again. {_AGAIN} with another policy.",
         False,
     )
 
@@ -193,12 +176,10 @@ def _start(known: Explanation, held: _Held) -> Explanation:
     if number == errno.ENOENT:
         return replace(known, words="The program to run, or the interpreter in its first line, is not on the worker.")
     if number == errno.EACCES:
-        return replace(
-            known, words="The program to run may not be executed.", remedy=f"Make it executable (chmod +x). {_SEND_AGAIN}."
-        )
+        return replace(known, words="The program to run may not be executed.", remedy=f"Make it executable (chmod +x). {_AGAIN}.")
     if number == errno.ENOEXEC:
         words = "The program to run is not one that this machine can execute."
-        return replace(known, words=words, remedy=f"If it is a script, begin it with #! and its interpreter. {_SEND_AGAIN}.")
+        return replace(known, words=words, remedy=f"If it is a script, begin it with #! and its interpreter. {_AGAIN}.")
     return _file(known, held)
 
 
@@ -207,7 +188,7 @@ def _file(known: Explanation, held: _Held) -> Explanation:
     number, name = _errno(held), _name(held.reason)
     stem = known.words.rstrip(".")
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return replace(known, words=f"{stem}: the disk is full.", remedy="Make room, then release it.")
+        return replace(known, words=f"{stem}: the disk is full.", remedy="Make room, then release.")
     if number == errno.ENOENT and name:
         return replace(known, words=f"{stem}: there is no {name}.")
     if number in (errno.EACCES, errno.EPERM) and name:
@@ -223,19 +204,17 @@ def _resources(known: Explanation, held: _Held) -> Explanation:
     text = held.reason.lower()
     if held.subcode == _MEMORY or "memory" in text:
         asked, used = _limits(held)
-        words = (
-            f"It used more than the {_size(asked)} of memory it asked for." if asked else "It used more memory than it asked for."
-        )
+        words = f"More memory was used than the {_size(asked)} asked for." if asked else "More memory was used than asked for."
         if asked and used > asked:
-            words = f"It used {_size(used)} of the {_size(asked)} of memory it asked for."
+            words = f"{_size(used)} of memory were used, and {_size(asked)} asked for."
         more = _more(max(asked, used))
-        remedy = f"Release it with {_size(more)}." if more else f"{_SEND_AGAIN} and ask for more memory."
+        remedy = f"Release with {_size(more)}." if more else f"{_AGAIN} and ask for more memory."
         return Explanation(words, remedy, False, more)
     if held.subcode == _DISK or "disk" in text:
-        return Explanation("It used more disk than it asked for.", f"{_SEND_AGAIN} and ask for more disk.", False)
+        return Explanation("More disk was used than asked for.", f"{_AGAIN} and ask for more disk.", False)
     if held.subcode == _CPUS or "cpu" in text:
-        remedy = f"{_SEND_AGAIN} with more cpus, or have its libraries use one thread."
-        return Explanation("It used more cores than it asked for.", remedy, False)
+        remedy = f"{_AGAIN} with more cpus, or have libraries use one thread."
+        return Explanation("More cores were used than asked for.", remedy, False)
     return _said(known, held)
 
 
@@ -252,7 +231,7 @@ def _duration(known: Explanation, held: _Held) -> Explanation:
     days, hours, minutes, seconds = (int(part or 0) for part in allowed.groups())
     parts = ((days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s"))
     time = " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
-    return replace(known, words=f"{known.words.removesuffix(' than it was allowed.')} than the {time} it was allowed.")
+    return replace(known, words=f"{known.words.removesuffix(' has passed.')} of {time} has passed.")
 
 
 _Refine = Callable[[Explanation, _Held], Explanation]

@@ -12,12 +12,12 @@ CODES = [code for code in range(1, 49) if code not in (28, 29, 30, 31)]
 SPOOL = "Transfer input files failure at access point schedd@higgs while sending files. Details: reading from file "
 
 TOLD = [
-    (1, 0, "via condor_hold (by user alice)", "It was put on hold by hand.", True),
-    (1, 0, "Python-initiated action. (by user alice)", "It was put on hold by hand.", True),
-    (1, 0, "wrong year of data (by user alice)", "It was put on hold by hand: wrong year of data.", True),
+    (1, 0, "via condor_hold (by user alice)", "Put on hold by hand.", True),
+    (1, 0, "Python-initiated action. (by user alice)", "Put on hold by hand.", True),
+    (1, 0, "wrong year of data (by user alice)", "Put on hold by hand: wrong year of data.", True),
     (3, 0, "The job attribute PeriodicHold expression 'true' evaluated to TRUE", "(periodic_hold)", False),
     (3, 0, "The job attribute OnExitHold expression 'ExitCode != 0' evaluated to TRUE", "(on_exit_hold)", True),
-    (3, 7, "too many restarts", "A policy of its own holds it: too many restarts.", True),
+    (3, 7, "too many restarts", "A policy in the submission became true: too many restarts.", True),
     (
         6,
         2,
@@ -37,23 +37,23 @@ TOLD = [
         34,
         102,
         "Job has gone over cgroup memory limit of 2048 megabytes. Peak usage: 2663 megabytes.",
-        "used 2.6 GiB of the 2 GiB of memory",
+        "2.6 GiB of memory were used, and 2 GiB asked for.",
         False,
     ),
-    (34, 104, "Job has exceeded request_disk (1.00 GB). Consider increasing the value of request_disk.", "more disk", False),
-    (21, 102, "memory usage exceeded request_memory", "more memory than it asked for", False),
-    (21, 101, "CPU usage exceeded request_cpus", "more cores", False),
-    (21, 9, "no owner may run at night", "The worker's policy stopped it: no owner may run at night.", False),
-    (46, 0, "The job exceeded allowed job duration of 0+01:30:00", "It took longer than the 1 h 30 min it was allowed.", False),
+    (34, 104, "Job has exceeded request_disk (1.00 GB). Consider increasing the value of request_disk.", "More disk", False),
+    (21, 102, "memory usage exceeded request_memory", "More memory was used than asked for", False),
+    (21, 101, "CPU usage exceeded request_cpus", "More cores", False),
+    (21, 9, "no owner may run at night", "Stopped by the worker's policy: no owner may run at night.", False),
+    (46, 0, "The job exceeded allowed job duration of 0+01:30:00", "The deadline of 1 h 30 min has passed.", False),
     (
         47,
         0,
         "The job exceeded allowed execute duration of 2+00:00:05",
-        "It computed for longer than the 2 d 5 s it was allowed.",
+        "The deadline for computing of 2 d 5 s has passed.",
         False,
     ),
     (999, 0, "a reason of\nthe future", "a reason of the future.", True),
-    (999, 0, "", "HTCondor holds it.", True),
+    (999, 0, "", "Held by HTCondor.", True),
 ]
 
 
@@ -76,7 +76,7 @@ def test_what_htcondor_says_is_told_in_words(code: int, subcode: int, reason: st
 
 def test_a_job_that_ran_out_of_memory_can_go_on_with_more() -> None:
     told = explain(21, 102, "memory usage exceeded request_memory", asked=200, used=230)
-    assert told == Explanation("It used 230 MiB of the 200 MiB of memory it asked for.", "Release it with 512 MiB.", False, 512)
+    assert told == Explanation("230 MiB of memory were used, and 200 MiB asked for.", "Release with 512 MiB.", False, 512)
     assert explain(34, 102, "Job has gone over cgroup memory limit of 2048 megabytes. Peak usage: 2663 megabytes.").memory == 5376
     assert explain(34, 102, "").memory == 0, "of nothing known nothing is proposed"
 
