@@ -156,7 +156,7 @@ def client(domain: str, manager: str, tokens: Path, daemons: Daemons | None = No
         "SCHEDD_HOST": f"schedd@{domain}",
         "LOCAL_CONFIG_FILE": "",
         "LOCAL_CONFIG_DIR": "",
-        "ENABLE_USERLOG_LOCKING": "False",
+        "CONDOR_IDS": "0.0",  # which only root's commands look at: they are not to become somebody else
     }
     return _written(lines)
 

@@ -12,6 +12,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from logging import getLogger
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,13 @@ from jupyter_dodas.services.scratch import scratch
 
 __all__ = ["main"]
 
+logger = getLogger("jupyter_dodas.htcondor")
+
 _END: Final = 6.0
 """Seconds that are left for the daemons to end in, once they are told to do so at once."""
+
+_WORDS: Final = 15
+"""Lines of its log that are shown of an HTCondor that has ended."""
 
 _PASSED_ON: Final = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 _KEPT_BACK: Final = ("DODAS_", "CONDOR_", "_CONDOR_")
@@ -88,6 +94,8 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
             config = _lay_worker(arguments, daemons, folder)
             if not await _answers(arguments.manager, ended):
                 return 0
+        release = ".".join(str(number) for number in daemons.version)
+        logger.info("HTCondor %s in %s begins as %s of %s", release, daemons.root, arguments.name, arguments.domain)
         process = await asyncio.create_subprocess_exec(
             *(daemons.sbin / "condor_master", "-f"),
             env={"CONDOR_CONFIG": str(config), **{name: os.environ[name] for name in _PASSED_ON if name in os.environ}},
@@ -98,6 +106,8 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
         beside = asyncio.create_task(_beside(arguments, daemons, config))  # until it is cancelled, or fails
         try:
             await asyncio.wait({over, told, beside}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                logger.error("HTCondor has ended by itself:\n%s", _last_words(folder))
             patience = float(os.environ.get("DODAS_GRACE", "0")) - _END if arguments.role == "worker" else 0
             code = await _end(process, over, patience, arguments.manager)
         finally:
@@ -156,6 +166,13 @@ def _listens(address: str) -> bool:
     with socket.socket() as probe, suppress(OSError):  # of a name that leads nowhere, for one
         return probe.connect_ex((host, int(port))) == 0
     return False
+
+
+def _last_words(folder: Path) -> str:
+    with suppress(OSError):
+        lines = (folder / "log" / "MasterLog").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_WORDS:])
+    return ""
 
 
 async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
