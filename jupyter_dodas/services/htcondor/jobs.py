@@ -133,7 +133,7 @@ class Jobs:
                 {**group, "jobs": group["jobs"][:_REASONS], "count": len(group["jobs"])}
                 for group in holds(held, workers["largest"] or self._memory)[:_REASONS]
             ],
-            "jobs": [job_row(ad) for ad in (*running, *waiting)],
+            "jobs": [job_row(ad) for part in (running, waiting) for ad in sorted(part, key=_order)],
         }
 
     def _slots(self, collector: _Collector) -> Sequence[_Ad]:
@@ -229,7 +229,7 @@ def holds(ads: Sequence[_Ad], largest: int = 0) -> list[dict[str, Any]]:
             "release": told.release,
             "memory": told.memory,
             "since": min(_int(ad, "EnteredCurrentStatus") for ad in group),
-            "jobs": [_number(ad) for ad in group],
+            "jobs": [_number(ad) for ad in sorted(group, key=_order)],
         }
         for told, group in sorted(found.items(), key=lambda pair: -len(pair[1]))
     ]
@@ -267,6 +267,10 @@ def _worker(host: str) -> str:
 
 def _number(ad: _Ad) -> str:
     return f"{_int(ad, 'ClusterId')}.{_int(ad, 'ProcId')}"
+
+
+def _order(ad: _Ad) -> tuple[int, int]:
+    return _int(ad, "ClusterId"), _int(ad, "ProcId")
 
 
 def _is_number(text: object) -> bool:

@@ -1,6 +1,6 @@
 /** What components remember. */
 
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { type RefObject, useCallback, useEffect, useRef, useState } from 'react';
 
 import { problemOf } from '../model/api';
 import type { Problem } from '../model/records';
@@ -76,4 +76,26 @@ export function useSettled<T>(call: (value: T) => void, pause: number): { set: (
   // What was chosen counts, also if the card is gone before the pause is over.
   useEffect(() => flush, [flush]);
   return { set, flush };
+}
+
+/** Does something now, and every so many seconds while an element can be seen. One is over before the next begins. */
+export function useFollowed(place: RefObject<Element>, look: () => Promise<unknown>, every: number): void {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let over = false;
+    const seen = (): boolean => !document.hidden && (place.current?.checkVisibility?.({ contentVisibilityAuto: true }) ?? true);
+    const again = async (always: boolean): Promise<void> => {
+      if (always || seen()) {
+        await look();
+      }
+      if (!over) {
+        timer = setTimeout(() => void again(false), every * 1000);
+      }
+    };
+    void again(true);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [place, look, every]);
 }
