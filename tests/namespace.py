@@ -99,20 +99,30 @@ class Namespace:
 
     def share(self, folder: Path, claim: str) -> None:
         """Give pods a folder of this machine, as an administrator may; the node must be on this machine."""
-        amount, name = {"storage": "1Gi"}, f"{self.name}-{claim}"
-        common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-        bound = {"namespace": self.name, "name": claim}
-        volume = {**common, "capacity": amount, "hostPath": {"path": str(folder)}, "claimRef": bound}
-        self._volumes.append(name)
+        name = self.volume(folder, claim)
+        spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "", "volumeName": name}
         self.apply(
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
             {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
-                "metadata": bound,
-                "spec": {**common, "volumeName": name, "resources": {"requests": amount}},
+                "metadata": {"namespace": self.name, "name": claim},
+                "spec": {**spec, "resources": {"requests": {"storage": "1Gi"}}},
             },
         )
+
+    def volume(self, folder: Path, claim: str, storage_class: str = "") -> str:
+        """Make a volume of a folder of this machine for a claim, and return its name."""
+        name = f"{self.name}-{claim}"
+        spec = {
+            "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+            "storageClassName": storage_class,
+            "capacity": {"storage": "100Gi"},
+            "hostPath": {"path": str(folder)},
+            "claimRef": {"namespace": self.name, "name": claim},
+        }
+        self._volumes.append(name)
+        self.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec})
+        return name
 
     def left(self, kinds: str = _KINDS) -> Sequence[str]:
         """Name every object here that carries our label."""

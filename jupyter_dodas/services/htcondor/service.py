@@ -25,6 +25,8 @@ _LIBRARIES: Final = ("aiohttp", "cloudpickle", "cryptography", "htcondor2", "pan
 _GRACE: Final = 8.0
 _NOTICE: Final = 22.0
 """Seconds, so that with its grace a worker has the half minute that nodes are emptied with by default."""
+_QUEUE: Final = 8 * 2**30
+"""Bytes for the queue and the files of its jobs, where they lie on a volume."""
 
 
 class HtcondorService(Service):
@@ -71,7 +73,14 @@ class HtcondorService(Service):
             }
             command = ("python", "-m", _PROCESS, role.name, *_flags({**common, "host": endpoint.host, **special}))
             return Instance(
-                name=name, cluster=spec.name, role=role.name, command=command, endpoint=endpoint, grace=_GRACE, any_port=True
+                name=name,
+                cluster=spec.name,
+                role=role.name,
+                command=command,
+                endpoint=endpoint,
+                grace=_GRACE,
+                any_port=True,
+                lasting=_QUEUE,
             )
         own = {"host": endpoint.host, "cores": group.cores, "memory": int(group.memory), "gpus": group.gpus}
         return Instance(
