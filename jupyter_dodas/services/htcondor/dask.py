@@ -5,6 +5,7 @@ in arguments or the environment.
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
@@ -12,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from logging import getLogger
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -24,7 +24,7 @@ from jupyter_dodas.errors import DodasError
 
 __all__ = ["DaskPool", "Queue", "Shape"]
 
-logger = getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CERTIFICATE: Final = "cert.pem"
 _KEY: Final = "key.pem"
@@ -34,6 +34,8 @@ _TRIES: Final = 5
 _WATCH: Final = 3.0
 """Seconds between looks at jobs of which no worker has come yet."""
 _HELD: Final = 5
+_SPOOLING: Final = 16
+"""HTCondor's code for a job whose files are on their way to the queue."""
 
 
 class Queue(Protocol):
@@ -90,11 +92,13 @@ class DaskPool(SpecCluster):
             worker=spec,
             security=security,
             name=f"{name}-dask",
+            silence_logs=logging.WARNING,
             asynchronous=asynchronous,
         )
 
     def __enter__(self) -> Client:
-        self._client = Client(super().__enter__())  # type: ignore[no-untyped-call]
+        self.sync(super().__aenter__)  # type: ignore[no-untyped-call]
+        self._client = Client(self)  # type: ignore[no-untyped-call]
         return self._client
 
     def __exit__(self, *exception: object) -> None:
@@ -234,8 +238,12 @@ class _Jobs:
         await asyncio.sleep(0)
         going, self._going = self._going, {}
         jobs = [self._known.pop(name) for name in going if name in self._known]
+        remove = partial(self._queue.act, "Remove", jobs, "Dask needs this worker no longer")
         try:
-            await asyncio.to_thread(self._queue.act, "Remove", jobs, "Dask needs this worker no longer")
+            try:
+                await asyncio.to_thread(remove)
+            except RuntimeError:  # the process ends, and has no threads for such work any more
+                remove()
         except DodasError as error:
             # They end by themselves, when their scheduler has gone.
             logger.warning("Jobs of Dask's workers could not be removed: %s", error)
@@ -246,7 +254,7 @@ class _Jobs:
 
     def _look(self, jobs: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         constraint = " || ".join(f"(ClusterId == {c} && ProcId == {p})" for c, _, p in (job.partition(".") for job in jobs))
-        ads = self._queue.jobs(constraint, ["ClusterId", "ProcId", "JobStatus", "HoldReason"])
+        ads = self._queue.jobs(constraint, ["ClusterId", "ProcId", "JobStatus", "HoldReason", "HoldReasonCode"])
         return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in ads}
 
     def _warn(self, waiting: Mapping[str, str], found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -255,7 +263,7 @@ class _Jobs:
                 continue
             if job not in found:
                 why = "It ended before it reached the scheduler; the environment of the workers may have no `distributed`."
-            elif found[job]["JobStatus"] == _HELD:
+            elif found[job]["JobStatus"] == _HELD and found[job].get("HoldReasonCode") != _SPOOLING:
                 why = str(found[job].get("HoldReason", ""))
             else:
                 continue
