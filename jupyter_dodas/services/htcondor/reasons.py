@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
+from jupyter_dodas.services.htcondor.configuration import OVERDUE
+
 __all__ = ["STATUS", "UNDER_WAY", "Explanation", "explain", "status"]
 
 STATUS: Final[Mapping[int, str]] = {
@@ -223,6 +225,16 @@ def _said(known: Explanation, held: _Held) -> Explanation:
     return replace(known, words=f"{known.words.rstrip('.')}: {_sentence(held.reason)}") if held.reason else known
 
 
+def _system(known: Explanation, held: _Held) -> Explanation:
+    """Tell the pool's own deadline from what else those who run it forbid."""
+    if held.subcode == OVERDUE:
+        remedy = f"{_AGAIN} in smaller parts, or use a pool with a later `job_deadline`."
+        return replace(
+            known, words=_sentence(held.reason) if held.reason else "The pool's deadline for jobs has passed.", remedy=remedy
+        )
+    return _said(known, held)
+
+
 def _duration(known: Explanation, held: _Held) -> Explanation:
     """Name the time that it had."""
     allowed = re.search(r"duration of (?:(\d+)\+)?(\d+):(\d+):(\d+)", held.reason)
@@ -242,13 +254,14 @@ _REFINED: Final[Mapping[int, _Refine]] = {
     6: _start,
     **dict.fromkeys((7, 8, 9, 10, 12, 13, 14, 22), _file),
     **dict.fromkeys((21, 34), _resources),
-    **dict.fromkeys((26, 37, 45), _said),
+    26: _system,
+    **dict.fromkeys((37, 45), _said),
     **dict.fromkeys((46, 47), _duration),
 }
 
 _NUMBER: Final = re.compile(r"\(?errno[ =]+(\d+)\)?")
 _PATH: Final = re.compile(r"(?:file|directory|folder|from|to|open|access)\s+['\"]?(/[^\s'\":,]+)")
-_LIMIT: Final = re.compile(r"memory limit of (\d+) (?:megabytes|mb)(?:.*?usage: (\d+) megabytes)?")
+_LIMIT: Final = re.compile(r"memory (?:limit of|than the) (\d+) (?:megabytes|mb|mib)(?:.*?usage: (\d+) megabytes)?")
 
 
 def _errno(held: _Held) -> int:

@@ -44,6 +44,16 @@ TOLD = [
     (21, 102, "memory usage exceeded request_memory", "More memory was used than asked for", False),
     (21, 101, "CPU usage exceeded request_cpus", "More cores", False),
     (21, 9, "no owner may run at night", "Stopped by the worker's policy: no owner may run at night.", False),
+    (
+        26,
+        103,
+        "The job ran for longer than the 60 seconds that this pool allows.",
+        "The job ran for longer than the 60 seconds",
+        False,
+    ),
+    (26, 103, "", "The pool's deadline for jobs has passed.", False),
+    (26, 0, "no night shifts", "Held by the pool's policy: no night shifts.", False),
+    (21, 102, "The job used more memory than the 128 MiB that it had asked for.", "than the 128 MiB asked for", False),
     (46, 0, "The job exceeded allowed job duration of 0+01:30:00", "The deadline of 1 h 30 min has passed.", False),
     (
         47,
