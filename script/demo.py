@@ -31,6 +31,9 @@ Z_MASS: Final = (90.0, 91.5)
 CANDIDATES: Final = {"candidates": 3540, "true": 962}
 PURITY: Final = {"before": (0.79, 0.88), "after": (0.92, 1.0)}
 SAME: Final = 1e-4
+SCAN: Final = {"pairs": 500, "fits": 144}
+ERRORS: Final = {"statistical": (0.10, 0.18), "systematic": (0.22, 0.36)}
+MOST: Final = 0.98
 
 
 async def run(url: str, user: str, notebooks: Sequence[Path]) -> None:
@@ -189,7 +192,27 @@ def judge_kaons(result: Mapping[str, Any]) -> None:
         raise DodasError("The numbers are not those of the data", cause="; ".join(wrong))
 
 
-JUDGES: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {"z-boson": judge, "k0s": judge_kaons}
+def judge_scan(result: Mapping[str, Any]) -> None:
+    """Compare what the jobs of the scan found with what is known of the data.
+
+    Raises
+    ------
+    DodasError
+        With what differs.
+    """
+    wrong = [f"{name} is {result.get(name)}, not {number}" for name, number in SCAN.items() if result.get(name) != number]
+    for name, (low, high) in {"peak": Z_MASS, **ERRORS}.items():
+        if not low <= result.get(name, 0.0) <= high:
+            wrong.append(f"{name} is {result.get(name)}, not in {low} to {high} GeV")
+    if not result.get("converged", 0) >= MOST * SCAN["fits"]:
+        wrong.append(f"{result.get('converged')} fits converged")
+    if "peak" not in result.get("counts", ()):
+        wrong.append("the shape of the peak does not count")
+    if wrong:
+        raise DodasError("The numbers are not those of the data", cause="; ".join(wrong))
+
+
+JUDGES: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {"z-boson": judge, "k0s": judge_kaons, "batch": judge_scan}
 
 
 def cells(notebook: Path) -> Iterator[tuple[str, str]]:
