@@ -1,0 +1,195 @@
+"""Making jobs of what a user submits: their folders, with what goes along, and what is made of what they leave."""
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from logging import getLogger
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_dodas.errors import BadInput, NotFound
+from jupyter_dodas.services.htcondor import collecting, job, payload, submitting
+from jupyter_dodas.services.htcondor.futures import JobResult, Work
+from jupyter_dodas.services.htcondor.submitting import PAYLOAD, RESULT, SCRIPT, Needs
+
+__all__ = ["Asked", "Workshop", "is_sent", "raw"]
+
+logger = getLogger(__name__)
+
+_SYSTEM: Final = ("/bin/", "/sbin/", "/usr/", "/lib", "/opt/", "/etc/")
+"""Where programs are that workers have as well."""
+_JOB: Final = "_dodas_job.py"
+_MODULES: Final = "_dodas_modules"
+
+Outputs = Sequence[str] | Mapping[str, str | os.PathLike[str]]
+
+
+class Asked:
+    """What is the same for all jobs that are submitted with one call: their needs, and the files that go both ways."""
+
+    def __init__(self, needs: Needs, name: str | None, inputs: Sequence[str | os.PathLike[str]], outputs: Outputs) -> None:
+        self.needs, self.name = needs, name
+        self.inputs = submitting.inputs_of(inputs)
+        self.outputs = submitting.given(outputs)
+
+
+class Workshop:
+    """Makes jobs for one pool.
+
+    Parameters
+    ----------
+    folder
+        Where each job gets a folder of its own.
+    python
+        The interpreter of functions.
+    share
+        Bytes of a worker's memory for each core.
+    session
+        Who waits for the jobs.
+    """
+
+    def __init__(self, folder: Path, python: str, share: int, session: str) -> None:
+        self._base, self._python, self._share, self._session = folder, python, share, session
+        self._numbers = count(1)
+        self._made: Path | None = None
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[payload.Call],
+        asked: Asked,
+        read: Callable[[Sequence[payload.Outcome], JobResult], Any],
+        packed: bytes | None = None,
+    ) -> Work:
+        """Make a job that calls a function, once or often.
+
+        Parameters
+        ----------
+        read
+            Makes of the outcomes what its future gives.
+        packed
+            The function, if it was packed before.
+        """
+        modules = self._modules()
+        content = payload.pack(
+            packed or payload.pack_function(function), calls, modules=None if modules is None else Path(modules).name
+        )
+        folder = self._folder()
+        (folder / PAYLOAD).write_bytes(content)
+        script = submitting.script_of_calls(self._python, _JOB, asked.needs.environment)
+        inputs = [str(self._shared(_JOB, Path(job.__file__).read_bytes())), *([modules] if modules else [])]
+
+        def read_it(left: JobResult) -> Any:
+            outcomes = payload.outcomes(folder / RESULT)
+            if not outcomes:
+                raise collecting.failure(left)
+            value = read(outcomes, left)
+            if asked.outputs:
+                collecting.succeeded(left)
+            return value
+
+        name = asked.name or str(getattr(function, "__name__", type(function).__name__))
+        return self._work(folder, script, [PAYLOAD, *inputs], [RESULT], name, asked, read_it)
+
+    def run(self, program: str, arguments: Sequence[object], asked: Asked) -> Work:
+        """Make a job that runs a program."""
+        sent = is_sent(program)
+        if sent and not os.access(sent, os.R_OK):
+            raise BadInput(
+                f"There is no program {program}",
+                cause=f"{sent} is not there, or is not yours to read.",
+                remedy="Name it by its path, or by its name alone if workers have it: /bin/sh, root.",
+            )
+        script = submitting.command(program, arguments, asked.needs.environment, sent=sent is not None)
+        inputs = [str(sent)] if sent is not None else []
+        return self._work(
+            self._folder(), script, inputs, [], asked.name or Path(program).name, asked, collecting.succeeded, lasting=True
+        )
+
+    def _work(
+        self,
+        folder: Path,
+        script: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        name: str,
+        asked: Asked,
+        read: Callable[[JobResult], Any],
+        *,
+        lasting: bool = False,
+    ) -> Work:
+        (folder / SCRIPT).write_text(script)
+        returned = [*outputs, *asked.outputs]
+        description = submitting.description(asked.needs, name, self._session, outputs=returned, share=self._share)
+        lasting = bool(asked.outputs) and (lasting or any(target is None for target in asked.outputs.values()))
+        files = [SCRIPT, *inputs, *asked.inputs]
+        return Work(description, folder, files, read, asked.outputs, lasting=lasting, deadline=asked.needs.deadline)
+
+    def _folder(self) -> Path:
+        folder = self._root() / str(next(self._numbers))
+        folder.mkdir()
+        return folder
+
+    def _root(self) -> Path:
+        if self._made is None or not self._made.exists():
+            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._made = Path(tempfile.mkdtemp(dir=self._base, prefix="jobs-"))
+            weakref.finalize(self, _tidy, self._made)
+        return self._made
+
+    def _shared(self, name: str, content: bytes) -> Path:
+        """Return a file that many jobs share."""
+        file = self._root() / name
+        if not file.exists():
+            new = file.with_name(f".{name}-{next(self._numbers)}")
+            new.write_bytes(content)
+            new.replace(file)
+        return file
+
+    def _modules(self) -> str | None:
+        """Return the file with the user's modules as they are now."""
+        content, left_out = payload.pack_modules()
+        for name, why in left_out:
+            logger.warning("The module %s does not go with the jobs: %s", name, why)
+        if not content:
+            return None
+        return str(self._shared(f"{_MODULES}-{payload.digest(content)}", content))
+
+
+def is_sent(program: str) -> Path | None:
+    """Return the file of a program that goes with its job; None for one that workers have."""
+    path = Path(program).expanduser()
+    if not path.is_absolute() and "/" not in program and not path.is_file():
+        return None
+    path = path.absolute()
+    return None if str(path).startswith(_SYSTEM) else path
+
+
+def _tidy(root: Path) -> None:
+    """Remove what no user has use for: everything but the folders of jobs that have left files."""
+    for entry in [*root.iterdir()] if root.exists() else []:
+        if entry.is_file():
+            entry.unlink()
+        elif (entry / SCRIPT).exists():  # it has not ended, so nobody will come for it
+            shutil.rmtree(entry, ignore_errors=True)
+    with_nothing = root.exists() and not any(root.iterdir())
+    if with_nothing:
+        root.rmdir()
+
+
+def raw(ad: Mapping[str, Any]) -> Work:
+    """Return how the results of a job with a description of its user's own are read: from where that says.
+
+    Parameters
+    ----------
+    ad
+        What the queue says of it.
+    """
+    folder = Path(str(ad.get("SUBMIT_Iwd") or ad["Iwd"]))
+    if not folder.is_absolute():
+        raise NotFound(str(folder))
+    out, err = (str(ad.get(f"SUBMIT_{name}") or ad.get(name) or "") for name in ("Out", "Err"))
+    return Work({}, folder, (), collecting.succeeded, lasting=True, stdout=out, stderr=err)

@@ -1,0 +1,299 @@
+"""What is asked of HTCondor for a job: what it needs, what it runs, which files go with it; and whether those are there."""
+
+import math
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from jupyter_dodas.errors import BadInput
+from jupyter_dodas.options import Environment
+
+__all__ = [
+    "ERROR",
+    "FETCHED",
+    "OUTPUT",
+    "OVERDUE",
+    "PAYLOAD",
+    "RESULT",
+    "SCRIPT",
+    "SESSION",
+    "Needs",
+    "command",
+    "description",
+    "followed",
+    "given",
+    "inputs_of",
+    "script_of_calls",
+]
+
+SCRIPT: Final = "_dodas_run"
+PAYLOAD: Final = "_dodas_payload"
+RESULT: Final = "_dodas_result"
+OUTPUT: Final = "_dodas_stdout"
+ERROR: Final = "_dodas_stderr"
+
+SESSION: Final = "DodasSession"
+FETCHED: Final = "DodasFetched"
+"""Attributes of a job: who waits for it, and whether its results have been fetched."""
+
+_MIB: Final = 2**20
+_QUANTUM: Final = 128
+"""HTCondor rounds the MiB of a request up to multiples of this."""
+OVERDUE: Final = 46
+"""HTCondor's code for a hold of what ran longer than allowed_job_duration."""
+_DAY: Final = 86400
+_SIZE: Final = TypeAdapter(ByteSize)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job needs of a worker.
+
+    Parameters
+    ----------
+    cpus, gpus
+        Cores and GPUs for itself.
+    memory, disk
+        Bytes; None for its share of a worker, and for what its files take.
+    deadline
+        Seconds that it may run.
+    retries
+        How often it is run again if it fails.
+    environment
+        Variables, never a secret.
+    """
+
+    cpus: int = 1
+    memory: int | None = None
+    gpus: int = 0
+    disk: int | None = None
+    deadline: float | None = None
+    retries: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        cpus: int = 1,
+        memory: str | int | None = None,
+        gpus: int = 0,
+        disk: str | int | None = None,
+        deadline: float | None = None,
+        retries: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Check what a user has written.
+
+        Raises
+        ------
+        BadInput
+        """
+        late = deadline is not None and (isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 1)
+        if late or deadline == math.inf:
+            raise _wrong("deadline", deadline, "The seconds that a job may run are a number, at least 1; None is no deadline.")
+        try:
+            variables = Environment(variables=environment or {}).variables
+        except ValidationError as error:
+            raise _wrong("environment", [*(environment or {})], error.errors()[0]["msg"]) from error
+        return cls(
+            cpus=_count("cpus", cpus, least=1),
+            memory=_bytes("memory", memory),
+            gpus=_count("gpus", gpus, least=0),
+            disk=_bytes("disk", disk),
+            deadline=deadline,
+            retries=_count("retries", retries, least=0),
+            environment=variables,
+        )
+
+
+def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str], share: int) -> dict[str, str]:
+    """Return a submit description, without what differs from one job to the next: its folder, ``$(folder)``, and ``$(inputs)``.
+
+    Parameters
+    ----------
+    name
+        What the queue calls it.
+    session
+        Who waits for it.
+    outputs
+        Files that it leaves.
+    share
+        Bytes of a worker's memory for each core.
+    """
+    memory = needs.memory if needs.memory is not None else share * needs.cpus
+    mebibytes = max(1, math.ceil(memory / _MIB))
+    if needs.memory is None and mebibytes > _QUANTUM:
+        mebibytes -= mebibytes % _QUANTUM  # or what it is rounded up to might not fit as often as there are cores
+    lines = {
+        "universe": "vanilla",
+        "executable": "/bin/sh",
+        "transfer_executable": "false",
+        "arguments": SCRIPT,
+        "initialdir": "$(folder)",
+        "output": OUTPUT,
+        "error": ERROR,
+        "should_transfer_files": "yes",
+        "when_to_transfer_output": "on_exit",
+        "transfer_input_files": "$(inputs)",
+        "transfer_output_files": ", ".join(outputs),
+        "request_cpus": str(needs.cpus),
+        "request_memory": str(mebibytes),
+        "request_disk": str(math.ceil((needs.disk or _MIB) / 1024)),
+        "batch_name": _plain(name),
+        **followed(session),
+    }
+    if needs.gpus:
+        lines["request_gpus"] = str(needs.gpus)
+    if needs.retries:
+        lines["max_retries"] = str(needs.retries)
+    if needs.deadline is not None:
+        lines["allowed_job_duration"] = str(math.ceil(needs.deadline))
+        lines["periodic_remove"] = f"JobStatus == 5 && HoldReasonCode == {OVERDUE}"
+    if not outputs:
+        lines["transfer_output_files"] = '""'
+    return lines
+
+
+def followed(session: str) -> dict[str, str]:
+    """Return what has jobs stay in the queue until their results are fetched, or nobody has come for them in ten days.
+
+    Parameters
+    ----------
+    session
+        Who waits for them.
+    """
+    stays = f"JobStatus == 4 && {FETCHED} =!= true && time() - CompletionDate < {10 * _DAY}"
+    return {f"MY.{SESSION}": f'"{session}"', "leave_in_queue": stays}
+
+
+def command(program: str, arguments: Sequence[object], environment: Mapping[str, str], *, sent: bool) -> str:
+    """Return the script of a job that runs a program.
+
+    Parameters
+    ----------
+    sent
+        Whether the program comes along; otherwise workers have it.
+
+    Raises
+    ------
+    BadInput
+    """
+    name = f"./{Path(program).name}" if sent else program
+    words = [name, *map(_argument, arguments)]
+    return f"{_exports(environment)}{f'chmod +x {shlex.quote(name)}; ' if sent else ''}exec {shlex.join(words)}\n"
+
+
+def script_of_calls(python: str, job: str, environment: Mapping[str, str]) -> str:
+    """Return the script of a job that calls a function.
+
+    Parameters
+    ----------
+    python
+        The interpreter.
+    job
+        The name of the file of `job`.
+    """
+    # The file of results is there whatever becomes of the job, since a job without its files is held.
+    return f"{_exports(environment)}: > {RESULT}\nexec {shlex.quote(python)} {job} {PAYLOAD} {RESULT}\n"
+
+
+def inputs_of(paths: Sequence[str | os.PathLike[str]]) -> Sequence[str]:
+    """Return the files of a user, from the root; addresses such as ``https://...`` as they are.
+
+    Raises
+    ------
+    BadInput
+        If one is not there, or two have one name.
+    """
+    if isinstance(paths, str | os.PathLike):
+        raise _wrong("inputs", str(paths), "It is a list of files: inputs=[...].")
+    found = [str(path) if _is_address(str(path)) else str(Path(path).expanduser().absolute()) for path in paths]
+    for path in found:
+        if not _is_address(path) and not os.access(path, os.R_OK):
+            raise BadInput(
+                f"The input {path} cannot be read",
+                cause="There is no such file or folder, or it is not yours.",
+                remedy="Name files by their path from the root, or from your working directory.",
+            )
+        _listable("inputs", path)
+    names = [Path(path).name for path in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(
+            f"Two inputs are called {twice}",
+            cause="A job finds its files in one folder, by their names.",
+            remedy="Rename one, or put both into folders.",
+        )
+    return found
+
+
+def given(outputs: Sequence[str] | Mapping[str, str | os.PathLike[str]]) -> Mapping[str, Path | None]:
+    """Return the files that a job leaves, and where a user wants each: None for the job's own folder.
+
+    Raises
+    ------
+    BadInput
+    """
+    if isinstance(outputs, str):
+        raise _wrong("outputs", outputs, "It is a list of files: outputs=[...].")
+    wanted = dict(outputs) if isinstance(outputs, Mapping) else dict.fromkeys(outputs)
+    for name in wanted:
+        if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise _wrong("outputs", name, "A job leaves its files in the folder that it works in: name them from there.")
+        _listable("outputs", name)
+    return {name: None if target is None else Path(target).expanduser().absolute() for name, target in wanted.items()}
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
+def _argument(value: object) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise _wrong("argument", value, "A program takes texts and numbers.")
+    if "\0" in str(text):
+        raise _wrong("argument", value, "No argument of a program can have a NUL character.")
+    return str(text)
+
+
+def _plain(name: str) -> str:
+    """Return a name without what a description would read as more."""
+    return re.sub(r"[^\w.+:@=-]+", "_", name)[:60] or "job"
+
+
+def _is_address(path: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+
+
+def _listable(option: str, path: str) -> None:
+    if re.search(r"[,\n\r\"$\x1f]", path) or path != path.strip():
+        raise _wrong(option, path, "HTCondor separates names of files by commas: none can have one, nor quotes, $ or a line's end.")
+
+
+def _count(option: str, value: object, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10**6:
+        raise _wrong(option, value, f"A whole number of at least {least} is needed.")
+    return value
+
+
+def _bytes(option: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        size = int(_SIZE.validate_python(int(value) if isinstance(value, float) else value))
+    except (ValidationError, ValueError, OverflowError):
+        size = 0
+    if isinstance(value, bool) or not 1 <= size <= 2**50:
+        raise _wrong(option, value, 'A size is needed, such as "1 GiB", or a number of bytes.')
+    return size
+
+
+def _wrong(option: str, value: object, cause: str) -> BadInput:
+    return BadInput(f"{option}={value!r} will not do for a job", cause=cause, remedy=f"See help(pool.submit) for {option}.")
