@@ -51,6 +51,8 @@ _HELD: Final = f"JobStatus == 5 && HoldReasonCode =!= {UNDER_WAY}"
 
 _COUNTS: Final = {"running": "Running", "waiting": "Idle", "held": "Held", "suspended": "Suspended", "finished": "Completed"}
 
+_NUMBERS: Final = re.compile(r"\d+(?:\.\d+)?")
+
 _Ad = Mapping[str, Any]
 
 
@@ -211,28 +213,37 @@ def holds(ads: Sequence[_Ad], largest: int = 0) -> list[dict[str, Any]]:
     largest
         MiB that the largest worker has: what cannot be had is not proposed. 0 if that is not known.
     """
-    found: defaultdict[Explanation, list[_Ad]] = defaultdict(list)
-    for ad in ads:
+    found: defaultdict[str, list[tuple[Explanation, _Ad]]] = defaultdict(list)
+    for ad in sorted(ads, key=_order):
+        asked = _int(ad, "RequestMemory")
         told = explain(
             _int(ad, "HoldReasonCode"),
             _int(ad, "HoldReasonSubCode"),
             str(ad.get("HoldReason") or ""),
-            asked=_int(ad, "RequestMemory"),
+            asked=asked,
             used=_int(ad, "MemoryUsage"),
         )
-        found[_within(told, _int(ad, "RequestMemory"), largest)].append(ad)
-    return [
-        {
-            "key": hashlib.sha256(repr(told).encode()).hexdigest()[:16],
-            "words": told.words,
-            "remedy": told.remedy,
-            "release": told.release,
-            "memory": told.memory,
-            "since": min(_int(ad, "EnteredCurrentStatus") for ad in group),
-            "jobs": [_number(ad) for ad in sorted(group, key=_order)],
-        }
-        for told, group in sorted(found.items(), key=lambda pair: -len(pair[1]))
-    ]
+        # Of many jobs each has used some other amount, or misses a file of some other number, for one and the same reason.
+        alike = _NUMBERS.sub("#", f"{told.words} {told.remedy} {told.release}")
+        found[alike].append((_within(told, asked, largest), ad))
+    return [_reason(alike, group) for alike, group in sorted(found.items(), key=lambda pair: -len(pair[1]))]
+
+
+def _reason(alike: str, group: Sequence[tuple[Explanation, _Ad]]) -> dict[str, Any]:
+    """Return one reason: in the words of the job that needs most, with how many jobs it has."""
+    told = max((told for told, _ in group), key=lambda told: told.memory)
+    words = told.words
+    if not told.memory and any(other.words != words for other, _ in group):
+        words = f"{words.rstrip('.')}, and others like this."
+    return {
+        "key": hashlib.sha256(alike.encode()).hexdigest()[:16],
+        "words": words,
+        "remedy": told.remedy,
+        "release": told.release,
+        "memory": told.memory,
+        "since": min(_int(ad, "EnteredCurrentStatus") for _, ad in group),
+        "jobs": [_number(ad) for _, ad in group],
+    }
 
 
 def job_row(ad: _Ad) -> dict[str, Any]:

@@ -24,6 +24,20 @@ def test_jobs_are_told_by_their_reasons_the_most_first() -> None:
     assert first["key"] == holds(held[1:])[0]["key"], "a reason keeps its key while jobs come and go"
 
 
+def test_jobs_that_differ_in_numbers_alone_have_one_reason() -> None:
+    used = [job(n, **{**MEMORY, "MemoryUsage": 1500 + n}) for n in range(50)]
+    missing = "Transfer input files failure. Details: reading from file /spool/"
+    lost = [
+        job(n, HoldReasonCode=13, HoldReasonSubCode=2, HoldReason=f"{missing}events_{n}.root: (errno 2) No such file")
+        for n in range(50, 150)
+    ]
+    first, second = holds([*used, *lost])
+    assert first["words"].endswith("there is no events_50.root, and others like this.")
+    assert (len(first["jobs"]), len(second["jobs"])) == (100, 50)
+    assert second["memory"] == 3200, "as much as the largest needs"
+    assert second["words"].startswith("1.5")
+
+
 @pytest.mark.parametrize(
     ("largest", "memory", "remedy"),
     [(4096, 3072, "with 3 GiB"), (2048, 2048, "all that a worker has"), (1024, 0, "No worker has more")],
