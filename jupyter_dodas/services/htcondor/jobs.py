@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from jupyter_dodas.errors import BadInput, PoolUnreachable
 from jupyter_dodas.services.htcondor.reasons import UNDER_WAY, Explanation, explain, status
 
-__all__ = ["SHOWN", "Jobs", "holds", "job_row", "slots"]
+__all__ = ["SHOWN", "Jobs", "here", "holds", "job_row", "slots"]
 
 SHOWN: Final = 50
 """Jobs that are listed of those that run, and of those that wait."""
@@ -85,6 +85,7 @@ class Jobs:
 
     def __init__(self, connect: Callable[[], tuple[_Schedd, _Collector]], memory: int = 0) -> None:
         self._connect, self._memory = connect, memory
+        self._connected: tuple[_Schedd, _Collector] | None = None
 
     def look(self) -> Mapping[str, Any]:
         """Return what there is, to be written as JSON.
@@ -177,13 +178,31 @@ class Jobs:
         from htcondor2 import HTCondorException
 
         try:
-            return ask(*self._connect())
+            if self._connected is None:
+                self._connected = self._connect()
+            return ask(*self._connected)
         except (HTCondorException, OSError) as error:
+            self._connected = None  # it may come back at another address
             raise PoolUnreachable(
                 "The queue does not answer",
                 cause=" ".join(str(error).split()),
                 remedy="Wait a moment: it comes back by itself. If it does not, look into the log of the manager.",
             ) from error
+
+
+def here(name: str) -> Callable[[], tuple[_Schedd, _Collector]]:
+    """Return how this process, which has its manager's configuration, connects to the queue of a name."""
+
+    def connect() -> tuple[_Schedd, _Collector]:
+        import htcondor2
+
+        collector = htcondor2.Collector()
+        place = collector.locate(htcondor2.DaemonType.Schedd, name)
+        if place is None:
+            raise ConnectionError(f"{name} is not known to the pool yet.")
+        return htcondor2.Schedd(place), collector
+
+    return connect
 
 
 def slots(ads: Sequence[_Ad]) -> dict[str, int]:

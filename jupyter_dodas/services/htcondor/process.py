@@ -20,10 +20,13 @@ from jupyter_dodas.errors import DodasError
 from jupyter_dodas.services.htcondor import configuration, confining, laying
 from jupyter_dodas.services.htcondor.configuration import Pool
 from jupyter_dodas.services.htcondor.daemons import Daemons, find
+from jupyter_dodas.services.htcondor.jobs import Jobs, here
 from jupyter_dodas.services.htcondor.observation import Shape
 from jupyter_dodas.services.htcondor.retirement import Retirement, command
 from jupyter_dodas.services.htcondor.service import HtcondorService
+from jupyter_dodas.services.htcondor.tokens import PAGE_TOKEN
 from jupyter_dodas.services.htcondor.watching import Watch
+from jupyter_dodas.services.htcondor.web import serve
 from jupyter_dodas.services.scratch import scratch
 
 __all__ = ["main"]
@@ -183,8 +186,15 @@ async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
         os.environ["CONDOR_CONFIG"] = str(config)  # before the bindings are imported, which then read it
         shapes = [Shape.read(shape) for shape in arguments.shape]
         retirement = Retirement(command(daemons.bin / "condor_drain", config, arguments.domain))
-        watch = Watch(f"schedd@{arguments.domain}", shapes, retirement, HtcondorService.packages)
-        await watch.serve(arguments.listen or arguments.host, arguments.control, arguments.secrets)
+        queue, host = f"schedd@{arguments.domain}", arguments.listen or arguments.host
+        watch = Watch(queue, shapes, retirement, HtcondorService.packages)
+        jobs = Jobs(here(queue), max((shape.memory for shape in shapes), default=0))
+        verbs = {"release": jobs.release, "remove": jobs.remove}
+        page = await serve(host, arguments.web, arguments.secrets / PAGE_TOKEN, jobs.look, verbs, watch.thread)
+        try:
+            await watch.serve(host, arguments.control, arguments.secrets)
+        finally:
+            await page.cleanup()
 
 
 if __name__ == "__main__":

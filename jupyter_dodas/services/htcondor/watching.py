@@ -64,7 +64,8 @@ class Watch:
         self._name, self._shapes, self._retirement = schedd, shapes, retirement
         self._versions = {"versions": installed(packages)}
         self._channel = Channel(self._greeting, self._retirement.retire)
-        self._thread = ThreadPoolExecutor(1, "htcondor")
+        self.thread: Final = ThreadPoolExecutor(1, "htcondor")
+        """Where the bindings are used, by whoever needs them."""
         self._collector: htcondor2.Collector | None = None
         self._schedd: htcondor2.Schedd | None = None
         self._seen = Observation((), (), 0, active=False, ended=None)
@@ -83,7 +84,7 @@ class Watch:
         loop, opened = asyncio.get_running_loop(), False
         try:
             while True:
-                look = await loop.run_in_executor(self._thread, self._look)
+                look = await loop.run_in_executor(self.thread, self._look)
                 if look is not None:
                     self._take(look)
                     await self._retirement.look(look.slots)
@@ -94,7 +95,7 @@ class Watch:
                 await asyncio.sleep(_QUICK if eager else _TICK)
         finally:
             await self._channel.close()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self.thread.shutdown(wait=False, cancel_futures=True)
 
     def _look(self) -> _Look | None:
         import htcondor2

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from http import HTTPStatus
 from importlib.resources import files
 from logging import getLogger
@@ -63,7 +64,9 @@ _LARGEST: Final = 2**20
 """Bytes of a request: the numbers of ten thousand jobs take 200 kB."""
 
 
-async def serve(host: str, port: int, token_file: Path, look: Look, acts: Mapping[str, Act]) -> web.AppRunner:
+async def serve(
+    host: str, port: int, token_file: Path, look: Look, acts: Mapping[str, Act], thread: Executor | None = None
+) -> web.AppRunner:
     """Serve the page until the runner that is returned is cleaned up.
 
     Parameters
@@ -73,16 +76,18 @@ async def serve(host: str, port: int, token_file: Path, look: Look, acts: Mappin
     token_file
         Holds the token that must be shown for everything but the page's own files.
     look
-        Returns the queue as the page is to have it. It may block, and is called in a thread, at most once a second.
+        Returns the queue as the page is to have it. It may block, and is called at most once a second.
     acts
         Verbs: each is a path that takes JSON objects, and may block as well. Neither runs while another one does.
+    thread
+        Where these are called; by default, in any thread.
 
     Raises
     ------
     OSError
         If the port is taken.
     """
-    desk = _Desk(token_file.read_text().strip(), look, acts)
+    desk = _Desk(token_file.read_text().strip(), look, acts, thread)
     app = web.Application(client_max_size=_LARGEST, middlewares=[_answered, desk.guarded])
     app.add_routes(_pages())
     app.router.add_get("/queue.json", desk.queue)
@@ -101,9 +106,9 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class _Desk:
     """Who may ask, and what they get."""
 
-    def __init__(self, token: str, look: Look, acts: Mapping[str, Act]) -> None:
+    def __init__(self, token: str, look: Look, acts: Mapping[str, Act], thread: Executor | None) -> None:
         self._header = f"Bearer {token}".encode()
-        self._look, self._acts = look, acts
+        self._look, self._acts, self._thread = look, acts, thread
         self._lock = asyncio.Lock()
         self._seen: tuple[float, Mapping[str, Any] | PoolUnreachable] | None = None
 
@@ -124,7 +129,9 @@ class _Desk:
         async with self._lock:
             if self._seen is None or time.monotonic() - self._seen[0] >= _FRESH:
                 try:
-                    seen: Mapping[str, Any] | PoolUnreachable = await asyncio.to_thread(self._look)
+                    seen: Mapping[str, Any] | PoolUnreachable = await asyncio.get_running_loop().run_in_executor(
+                        self._thread, self._look
+                    )
                 except PoolUnreachable as error:
                     seen = error  # nor is a queue that does not answer asked more often
                 self._seen = time.monotonic(), seen
@@ -137,7 +144,8 @@ class _Desk:
         asked = _object(await request.read())
         async with self._lock:
             try:
-                done = await asyncio.to_thread(self._acts[request.path.removeprefix("/")], asked)
+                verb = self._acts[request.path.removeprefix("/")]
+                done = await asyncio.get_running_loop().run_in_executor(self._thread, verb, asked)
             finally:
                 self._seen = None
         return web.json_response(done, headers=_HEADERS)
