@@ -79,12 +79,12 @@ SEC_PASSWORD_DIRECTORY = {pool.folder}/keys
 SEC_TOKEN_POOL_SIGNING_KEY_FILE = {pool.folder}/keys/{KEY}
 QUEUE_SUPER_USERS = {DAEMON}
 
-NEGOTIATOR_INTERVAL = 2
-NEGOTIATOR_MIN_INTERVAL = 1
-NEGOTIATOR_CYCLE_DELAY = 1
+NEGOTIATOR_INTERVAL = 1
+NEGOTIATOR_MIN_INTERVAL = 0
+NEGOTIATOR_CYCLE_DELAY = 0
 NEGOTIATOR_CONSIDER_PREEMPTION = False
 SCHEDD_INTERVAL = 5
-SCHEDD_MIN_INTERVAL = 1
+SCHEDD_MIN_INTERVAL = 0
 JOB_START_DELAY = 0
 SHADOW_QUEUE_UPDATE_INTERVAL = 10
 PERIODIC_EXPR_INTERVAL = 5
@@ -198,6 +198,8 @@ def _common(pool: Pool) -> str:
             "DOCKER": "",
             "SINGULARITY": "/bin/false",
             "DISCARD_SESSION_KEYRING_ON_STARTUP": False,
+            # Those for clouds are scripts that want libraries; every job would wait for them.
+            "FILETRANSFER_PLUGINS": "$(LIBEXEC)/curl_plugin, $(LIBEXEC)/data_plugin",
             "MAX_DEFAULT_LOG": "2 Mb",
         }
     )
