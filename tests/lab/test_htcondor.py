@@ -38,14 +38,12 @@ def test_the_queue_of_a_pool_in_its_card(open_lab: Opener, tmp_path: Path) -> No
         greedy = tmp_path / "skim"
         greedy.write_text(GREEDY)
         greedy.chmod(0o755)
-        pool.submit_description(
-            f"executable = {greedy} \n batch_name = skim \n request_memory = 128 \n request_disk = 1MB \n queue 2"
-        )
+        pool.submit_description(f"executable = {greedy}\nbatch_name = skim\nrequest_memory = 128\nrequest_disk = 1MB\nqueue 2\n")
         skims = hold(page, "2 jobs are held").filter(has_text="of memory were used, and 128 MiB asked for.")
         expect(skims).to_be_visible(timeout=SOON)
 
-        pool.submit_description(f"{SLEEP} batch_name = zfit systematics \n arguments = 600 \n queue 40")
-        pool.submit_description(f"{SLEEP} batch_name = toys \n arguments = 1 \n hold = true \n queue")
+        pool.submit_description(f"{SLEEP}batch_name = zfit systematics\narguments = 600\nqueue 40\n")
+        pool.submit_description(f"{SLEEP}batch_name = toys\narguments = 1\nhold = true\nqueue\n")
         held = hold(page, re.compile("^Job .* is held$"))
         expect(held).to_contain_text("Submitted on hold.", timeout=SOON)
         expect(jobs(page)).to_contain_text("2 of 2 cores in use", timeout=SOON)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from jupyter_dodas.errors import BadInput
-from jupyter_dodas.services.htcondor.jobs import Jobs, holds, job_row, slots
+from jupyter_dodas.services.htcondor.jobs import Jobs
+from jupyter_dodas.services.htcondor.rows import holds, job_rows, slots
 
 
 def job(number: int, **more: Any) -> dict[str, Any]:
@@ -49,9 +50,9 @@ def test_no_more_memory_is_proposed_than_a_worker_has(largest: int, memory: int,
 
 
 def test_a_row_has_what_is_known() -> None:
-    told = job_row(job(3, JobStatus=2, JobBatchName="fit", RemoteHost="slot1_2@worker-1@higgs.1234", RequestCpus=2))
+    (told,) = job_rows([job(3, JobStatus=2, JobBatchName="fit", RemoteHost="slot1_2@worker-1@higgs.1234", RequestCpus=2)])
     assert (told["job"], told["name"], told["status"], told["worker"], told["cores"]) == ("7.3", "fit", "running", "worker-1", 2)
-    bare = job_row({"ClusterId": 8, "ProcId": 0, "Cmd": "/usr/bin/sleep", "RequestMemory": object()})
+    (bare,) = job_rows([{"ClusterId": 8, "ProcId": 0, "Cmd": "/usr/bin/sleep", "RequestMemory": object()}])
     assert (bare["name"], bare["status"], bare["memory"], bare["worker"]) == ("sleep", "unknown", 0, "")
 
 
