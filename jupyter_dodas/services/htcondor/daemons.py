@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from shutil import which
 from typing import Final
@@ -14,13 +13,14 @@ import platformdirs
 
 from jupyter_dodas.errors import MissingSoftware
 
-__all__ = ["LEAST", "Daemons", "at", "find", "may_come", "own", "shared"]
+__all__ = ["LEAST", "Daemons", "at", "find", "may_come", "mirror", "own", "shared"]
 
 LEAST: Final = (23, 9)
 """The oldest release whose daemons do; HTCondor counts its features by them."""
 
 _APP: Final = "jupyter-dodas"
 _FOLDER: Final = "htcondor-trixie"
+_MIRROR: Final = re.compile(r"^(?:deb|URIs:)\s(?:.*?\s)??(https?://\S+/debian/?)(?=\s|$)", re.MULTILINE)
 _VERSION: Final = re.compile(r"\$CondorVersion: (\d+)\.(\d+)\.(\d+) ")
 
 
@@ -68,8 +68,16 @@ def find() -> Daemons:
 
 
 def may_come() -> bool:
-    """Whether this is a machine that daemons can be fetched for: one with Debian's tools."""
-    return sys.platform == "linux" and all(which(tool) for tool in ("apt-get", "dpkg", "dpkg-deb"))
+    """Whether this is a machine that daemons can be fetched for: one with Debian's tools, and a mirror of its packages."""
+    return sys.platform == "linux" and all(which(tool) for tool in ("apt-get", "dpkg", "dpkg-deb")) and mirror() is not None
+
+
+def mirror(sources: Path = Path("/etc/apt")) -> str | None:
+    """Return the mirror of Debian's packages that this machine uses."""
+    for file in sorted((*sources.glob("sources.list"), *sources.glob("sources.list.d/*"))):
+        if file.suffix in (".list", ".sources") and (found := _MIRROR.search(file.read_text(errors="replace"))):
+            return found.group(1).rstrip("/")
+    return None
 
 
 def own() -> Path:
@@ -105,7 +113,6 @@ def _installed() -> Daemons | None:
     return Daemons(root, root / "bin", sbin, libexec, lib, version)
 
 
-@lru_cache
 def _version(program: Path) -> tuple[int, ...] | None:
     try:
         told = subprocess.run(

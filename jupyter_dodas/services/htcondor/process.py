@@ -16,10 +16,10 @@ from logging import getLogger
 from pathlib import Path
 from typing import Final
 
-from jupyter_dodas.errors import DodasError
+from jupyter_dodas.errors import DodasError, MissingSoftware
 from jupyter_dodas.services.htcondor import configuration, confining, laying
 from jupyter_dodas.services.htcondor.configuration import Pool
-from jupyter_dodas.services.htcondor.daemons import Daemons, find
+from jupyter_dodas.services.htcondor.daemons import Daemons, find, may_come
 from jupyter_dodas.services.htcondor.jobs import Jobs, here
 from jupyter_dodas.services.htcondor.observation import Shape
 from jupyter_dodas.services.htcondor.retirement import Retirement, command
@@ -49,11 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("jupyter_dodas").setLevel(logging.INFO)
     arguments = _arguments(argv)
     try:
-        daemons = find()
+        daemons = _daemons()
     except DodasError as error:
         print(error, file=sys.stderr)  # noqa: T201 - this is its log
         return 1
     return asyncio.run(_serve(arguments, daemons))
+
+
+def _daemons() -> Daemons:
+    try:
+        return find()
+    except MissingSoftware:
+        if not may_come():
+            raise
+    from jupyter_dodas.services.htcondor.fetching import fetch
+
+    return fetch()
 
 
 def _arguments(argv: Sequence[str] | None) -> Namespace:

@@ -12,7 +12,7 @@ from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.options import GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
-from jupyter_dodas.services.htcondor import tokens
+from jupyter_dodas.services.htcondor import daemons, tokens
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
 from jupyter_dodas.services.link import ReportingLink
 from jupyter_dodas.spec import ClusterSpec
@@ -112,7 +112,7 @@ class HtcondorService(Service):
         }
 
     def require(self, asked: CommonOptions) -> str:
-        """See that the libraries are there."""
+        """See that the libraries are there, and HTCondor's daemons or what they can be fetched with."""
         if asked.environment.python not in (None, sys.executable):
             return self.summary  # of another environment nothing is known here
         if missing := [library for library in _LIBRARIES if find_spec(library) is None]:
@@ -121,7 +121,13 @@ class HtcondorService(Service):
                 cause="The bare jupyter-dodas comes without the libraries of any kind.",
                 remedy='Run: pip install "jupyter-dodas[htcondor]"',
             )
-        return self.summary
+        try:
+            found = daemons.find()
+        except MissingSoftware:
+            if not daemons.may_come():
+                raise
+            return "HTCondor's daemons are fetched with the first pool, which takes half a minute longer"
+        return f"HTCondor {'.'.join(str(number) for number in found.version)}, {found.root}"
 
     def link(self, site: Callable[[], Site], changed: Callable[[], None]) -> Link:
         """Listen to the manager's control channel."""
