@@ -347,6 +347,19 @@ class HtcondorCluster(aio.Cluster):
         """See `client`."""
         return self._pool().session.client()
 
+    async def surroundings(self) -> Mapping[str, str]:
+        """See `aio.Cluster.surroundings`: HTCondor's own commands work in such a shell.
+
+        Raises
+        ------
+        MissingSoftware
+            If they are not on this machine.
+        PoolUnreachable
+        """
+        from jupyter_dodas.services.htcondor.commands import surroundings
+
+        return {**await super().surroundings(), **await surroundings(await asyncio.to_thread(self._where))}
+
     async def page(self) -> str:
         """Return the address of its page."""
         return (await self.connection()).addresses["page"]
