@@ -20,9 +20,10 @@ from distributed import Client, Scheduler, SpecCluster
 from distributed.deploy.spec import ProcessInterface
 from distributed.security import Security
 
-from jupyter_dodas.errors import DodasError
+from jupyter_dodas.errors import BadInput, DodasError, NotFound
+from jupyter_dodas.services.htcondor.pool import Pool
 
-__all__ = ["DaskPool", "Queue", "Shape"]
+__all__ = ["DaskPool", "Queue", "Shape", "opening"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,19 @@ class Shape:
     cores: int
     memory: int
     python: str
+
+
+def opening(pool: Pool, host: str, workers: int, cores: int, memory: str | int | None) -> "Callable[..., DaskPool]":
+    """Check what is asked for, and return what opens a Dask cluster, on a loop of its own or on the running one.
+
+    Raises
+    ------
+    BadInput
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise BadInput(f"workers={workers!r} will not do", cause="It is a number, not below 0.", remedy="For instance workers=2.")
+    shape = Shape(*pool.shape(cores, memory), pool.python)
+    return partial(DaskPool, pool.session, pool.name, host, shape, workers)
 
 
 class DaskPool(SpecCluster):
@@ -244,6 +258,8 @@ class _Jobs:
                 await asyncio.to_thread(remove)
             except RuntimeError:  # the process ends, and has no threads for such work any more
                 remove()
+        except NotFound:
+            pass  # the pool has gone, and they with it
         except DodasError as error:
             # They end by themselves, when their scheduler has gone.
             logger.warning("Jobs of Dask's workers could not be removed: %s", error)

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_dodas import aio, blocking
-from jupyter_dodas.errors import BadInput, DodasError, NotFound, PoolUnreachable
+from jupyter_dodas import blocking
+from jupyter_dodas.errors import BadInput, DodasError, MissingSoftware, NotFound, NotSupported, PoolUnreachable
 from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.htcondor import tokens
+from jupyter_dodas.services.htcondor.flocking import FlockingCluster
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
 
 if TYPE_CHECKING:
     import htcondor2
     import pandas as pd  # type: ignore[import-untyped]
 
+    from jupyter_dodas.services.htcondor.dask import DaskPool
     from jupyter_dodas.services.htcondor.futures import JobFuture
     from jupyter_dodas.services.htcondor.mapping import Results
     from jupyter_dodas.services.htcondor.matching import Why
@@ -35,7 +37,7 @@ Outputs = Sequence[str] | Mapping[str, str | os.PathLike[str]]
 Jobs = "str | JobFuture | Iterable[str | JobFuture]"
 
 
-class HtcondorCluster(aio.Cluster):
+class HtcondorCluster(FlockingCluster):
     """An HTCondor pool."""
 
     _kept: "Pool | None" = None
@@ -359,6 +361,50 @@ class HtcondorCluster(aio.Cluster):
         from jupyter_dodas.services.htcondor.commands import surroundings
 
         return {**await super().surroundings(), **await surroundings(await asyncio.to_thread(self._where))}
+
+    async def dask(self, workers: int = 2, *, cores: int = 1, memory: str | int | None = None) -> "DaskPool":
+        """Return a Dask cluster whose workers are jobs: ``with pool.dask(workers=2) as client:`` gives a client, and closes both.
+
+        Its scheduler is in this process. ``client.cluster.scale(4)`` and ``client.cluster.adapt(maximum=10)`` are those of Dask.
+
+        Parameters
+        ----------
+        workers
+            How many to begin with.
+        cores, memory
+            Of each: it has as many threads as cores. By default it has its share of the memory of the pool's workers.
+
+        Raises
+        ------
+        NotSupported
+            If workers cannot reach this process.
+        MissingSoftware
+            Without `distributed`.
+        BadInput
+            If no worker of the pool has that much.
+        """
+        return (await asyncio.to_thread(self._dask, workers, cores, memory))(asynchronous=True)
+
+    def blocking_dask(self, workers: int = 2, *, cores: int = 1, memory: str | int | None = None) -> "DaskPool":
+        """See `dask`."""
+        return self._dask(workers, cores, memory)(asynchronous=False)
+
+    def _dask(self, workers: int, cores: int, memory: str | int | None) -> "Callable[..., DaskPool]":
+        if self._backend.here is None:
+            raise NotSupported(
+                f"The workers of {self.name!r} cannot reach this process, in which Dask's scheduler would be",
+                cause="It is not where the pool is.",
+                remedy="Do it in a notebook beside the pool; or launch a Dask cluster, whose scheduler is there: dodas.dask().",
+            )
+        try:
+            from jupyter_dodas.services.htcondor.dask import opening
+        except ModuleNotFoundError as error:
+            raise MissingSoftware(
+                f"Dask on a pool needs {error.name}, which is not installed",
+                cause="Pools themselves do without it.",
+                remedy='Run: pip install "jupyter-dodas[dask]"',
+            ) from error
+        return opening(self._pool(), self._backend.here, workers, cores, memory)
 
     async def page(self) -> str:
         """Return the address of its page."""

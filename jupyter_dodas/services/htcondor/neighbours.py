@@ -76,13 +76,12 @@ class Neighbours:
     def __init__(self, folder: Path, configuration: Path, address: str, changed: Callable[[], object]) -> None:
         self._file, self._here, self._tokens = folder / "neighbours.json", folder / "address", folder / "tokens"
         self._configuration, self._address, self._changed = configuration, address, changed
-        self._known: dict[str, Neighbour] = {}
+        self._known = _moved({known.name: known for known in _read(self._file)})
         self._lock = threading.RLock()
 
-    def restore(self) -> None:
+    def lay(self) -> None:
         """Write what the daemons need to know of those that were there before. To be called before they start."""
         _private(self._here, self._address)
-        self._known = _moved({known.name: known for known in _read(self._file)})
         self._write()
 
     def acts(self) -> Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
@@ -240,10 +239,11 @@ def _moved(known: Mapping[str, Neighbour]) -> dict[str, Neighbour]:
 
 
 def _text(known: Mapping[str, Neighbour]) -> str:
-    """Write the configuration. One more pool is asked at a time, in their order, when those before it have no place for a job."""
-    if not known:
-        return "# Jobs run in this pool alone.\n"
-    return f"FLOCK_TO = {', '.join(neighbour.address for neighbour in known.values())}\nFLOCK_INCREMENT = 1\n"
+    """Write the configuration. One more pool is asked at a time, in their order, when those before it have no place for a job.
+
+    A list without hosts says that there are none: where there is no list at all, a queue goes on with the one that it had.
+    """
+    return f"FLOCK_TO = {', '.join(neighbour.address for neighbour in known.values()) or ','}\nFLOCK_INCREMENT = 1\n"
 
 
 def _private(file: Path, text: str) -> None:

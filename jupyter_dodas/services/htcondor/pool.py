@@ -60,6 +60,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.session = Session(find)
+        self.python = python
         self._groups = options.all_groups()
         self._spool = spool
         self._follower = Follower(self.session, name, spool=spool, gone=gone, why=self.why)
@@ -131,6 +132,18 @@ class Pool:
     def remove(self, jobs: Any) -> int:
         """See `HtcondorCluster.remove`."""
         return self.session.act("Remove", _constraint(jobs), "It was removed by hand.")
+
+    def shape(self, cpus: int, memory: str | int | None) -> tuple[int, int]:
+        """Return the cores, and the bytes of memory, of a job that asks for so much; by default for its share of a worker.
+
+        Raises
+        ------
+        BadInput
+            If no worker has that much.
+        """
+        needs = submitting.Needs.read(cpus=cpus, memory=memory)
+        matching.check(needs, self._groups)
+        return needs.cpus, submitting.mebibytes(needs, matching.share(self._groups)) * 2**20
 
     def why(self, job: str | JobFuture) -> Why:
         """See `HtcondorCluster.why`."""

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from logging import getLogger
 from pathlib import Path
@@ -21,6 +21,7 @@ from jupyter_dodas.services.htcondor import configuration, confining, laying
 from jupyter_dodas.services.htcondor.configuration import Pool
 from jupyter_dodas.services.htcondor.daemons import Daemons, find, may_come
 from jupyter_dodas.services.htcondor.jobs import Jobs, here
+from jupyter_dodas.services.htcondor.neighbours import Neighbours
 from jupyter_dodas.services.htcondor.observation import Shape
 from jupyter_dodas.services.htcondor.retirement import Retirement, command
 from jupyter_dodas.services.htcondor.service import HtcondorService
@@ -117,7 +118,7 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
             preexec_fn=confining.for_child(),
         )
         over, told = asyncio.create_task(process.wait()), asyncio.create_task(ended.wait())
-        beside = asyncio.create_task(_beside(arguments, daemons, config))  # until it is cancelled, or fails
+        beside = asyncio.create_task(_beside(arguments, daemons, config, process))  # until it is cancelled, or fails
         try:
             await asyncio.wait({over, told, beside}, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
@@ -150,7 +151,13 @@ def _lay_manager(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
     text = configuration.manager(
         _pool(arguments, daemons, folder), arguments.condor, arguments.flock_folder.absolute(), arguments.job_deadline
     )
-    return laying.lay_manager(folder, text, arguments.secrets, arguments.domain)
+    config = laying.lay_manager(folder, text, arguments.secrets, arguments.domain)
+    _neighbours(arguments).lay()
+    return config
+
+
+def _neighbours(arguments: Namespace, changed: Callable[[], object] = lambda: None) -> Neighbours:
+    return Neighbours(arguments.folder.absolute(), arguments.flock_folder.absolute(), arguments.manager, changed)
 
 
 def _lay_worker(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
@@ -189,7 +196,7 @@ def _last_words(folder: Path) -> str:
     return ""
 
 
-async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
+async def _beside(arguments: Namespace, daemons: Daemons, config: Path, master: asyncio.subprocess.Process) -> None:
     """Tell the controller of the pool, beside its manager."""
     if arguments.role == "worker":
         await asyncio.Event().wait()
@@ -200,10 +207,11 @@ async def _beside(arguments: Namespace, daemons: Daemons, config: Path) -> None:
         queue, host = f"schedd@{arguments.domain}", arguments.listen or arguments.host
         watch = Watch(queue, shapes, retirement, HtcondorService.packages)
         jobs = Jobs(here(queue), max((shape.memory for shape in shapes), default=0))
-        verbs = {"release": jobs.release, "remove": jobs.remove}
+        neighbours = _neighbours(arguments, lambda: master.send_signal(signal.SIGHUP))
+        verbs = {"release": jobs.release, "remove": jobs.remove, **neighbours.acts()}
         page = await serve(host, arguments.web, arguments.secrets / PAGE_TOKEN, jobs.look, verbs, watch.thread)
         try:
-            await watch.serve(host, arguments.control, arguments.secrets)
+            await asyncio.gather(watch.serve(host, arguments.control, arguments.secrets), neighbours.follow())
         finally:
             await page.cleanup()
 

@@ -29,6 +29,7 @@ __all__ = [
     "followed",
     "given",
     "inputs_of",
+    "mebibytes",
     "script_of_calls",
 ]
 
@@ -127,10 +128,6 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
     share
         Bytes of a worker's memory for each core.
     """
-    memory = needs.memory if needs.memory is not None else share * needs.cpus
-    mebibytes = max(1, math.ceil(memory / _MIB))
-    if needs.memory is None and mebibytes > _QUANTUM:
-        mebibytes -= mebibytes % _QUANTUM  # or what it is rounded up to might not fit as often as there are cores
     lines = {
         "universe": "vanilla",
         "executable": "/bin/sh",
@@ -144,7 +141,7 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
         "transfer_input_files": "$(inputs)",
         "transfer_output_files": ", ".join(outputs),
         "request_cpus": str(needs.cpus),
-        "request_memory": str(mebibytes),
+        "request_memory": str(mebibytes(needs, share)),
         "request_disk": str(math.ceil((needs.disk or _MIB) / 1024)),
         "batch_name": _plain(name),
         **followed(session),
@@ -159,6 +156,20 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
     if not outputs:
         lines["transfer_output_files"] = '""'
     return lines
+
+
+def mebibytes(needs: Needs, share: int) -> int:
+    """Return the memory that is asked for, in MiB.
+
+    Parameters
+    ----------
+    share
+        Bytes of a worker's memory for each core.
+    """
+    memory = max(1, math.ceil((needs.memory if needs.memory is not None else share * needs.cpus) / _MIB))
+    if needs.memory is None and memory > _QUANTUM:
+        memory -= memory % _QUANTUM  # or what it is rounded up to might not fit as often as there are cores
+    return memory
 
 
 def followed(session: str) -> dict[str, str]:
