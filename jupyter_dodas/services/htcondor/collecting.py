@@ -9,12 +9,9 @@ from typing import Any, Final
 
 from jupyter_dodas.errors import JobFailed
 from jupyter_dodas.services.htcondor.futures import JobResult, Work
-from jupyter_dodas.services.htcondor.submitting import PAYLOAD, RESULT, SCRIPT
+from jupyter_dodas.services.htcondor.submitting import LEFT, PAYLOAD, RESULT, SCRIPT
 
-__all__ = ["UNSENT", "discard", "failure", "left", "succeeded"]
-
-UNSENT: Final = 12
-"""HTCondor's code for a hold of a job whose files could not be brought back."""
+__all__ = ["discard", "failure", "left", "succeeded"]
 
 _MOST: Final = 10 * 2**20
 """Bytes of what a job wrote that are kept in memory."""
@@ -38,7 +35,7 @@ def left(work: Work, ad: Mapping[str, Any]) -> JobResult:
         stdout=_end_of(work.folder / work.stdout),
         stderr=_end_of(work.folder / work.stderr),
         folder=work.folder if work.lasting else None,
-        outputs={name: _placed(work.folder / name, target) for name, target in work.outputs.items()},
+        outputs={name: _placed(work.folder, name, target) for name, target in work.outputs.items()},
     )
 
 
@@ -84,14 +81,18 @@ def discard(work: Work) -> None:
     for name in _OWN:
         with suppress(OSError):
             (work.folder / name).unlink()
+    shutil.rmtree(work.folder / LEFT, ignore_errors=True)
 
 
-def _placed(file: Path, target: Path | None) -> Path:
-    if target is None or not file.exists():
-        return file if target is None else target
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _placed(folder: Path, name: str, target: Path | None) -> Path:
+    """Bring a file that has come back to where it is wanted."""
+    file = folder / LEFT / name
+    target = target or folder / name
+    if not file.exists():
+        return target
     if target.is_dir() and not file.is_dir():
-        target = target / file.name
+        target /= file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(file, target)
     return target
 

@@ -38,7 +38,8 @@ _MOST: Final = 1.0
 _CALM: Final = 0.04
 _SHARE: Final = 10
 """The part of its time, one in so many, that the queue spends at most on answering."""
-_CENSUS: Final = 5.0
+_CENSUS: Final = 2.0
+"""Seconds after which all are counted, at the least: who removes a job says so to nobody."""
 _LINGER: Final = 20.0
 _COLUMNS: Final = (
     *("ClusterId", "ProcId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal"),
@@ -198,6 +199,7 @@ class Follower:
         if (now := time.monotonic()) - self._counted > _CENSUS:
             self._counted = now
             there = {name_of(ad) for ad in self._session.jobs(mine, ("ClusterId", "ProcId"))}
+            self._counted += (time.monotonic() - now) * _SHARE
             self._see_gone({job: future for job, future in followed.items() if job not in there and not future.done()})
 
     def _collect(self, ended: Sequence[tuple[JobFuture, Ad]]) -> None:
@@ -228,13 +230,6 @@ class Follower:
             with suppress(DodasError):
                 self._session.act("Remove", [job], "It ran for too long.")
             self._drop(future, _overdue(job, future._work.deadline))  # noqa: SLF001
-        elif code == collecting.UNSENT and future._work.outputs:  # noqa: SLF001
-            if self._spool:
-                with suppress(DodasError):  # what there is: the library complains of the rest
-                    self._session.retrieve([job])
-            self._finish(future, ad)
-            with suppress(DodasError):
-                self._session.act("Remove", [job], "It did not leave all of its files.")
         elif future.held is None:
             said = explain(code, int(ad.get("HoldReasonSubCode") or 0), str(ad.get("HoldReason") or ""))
             reason = JobHeld(f"Job {job} of {self._name!r} is held: {said.words}", cause=_detail(ad), remedy=said.remedy)

@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, Final
 __all__ = ["Failure", "Porter", "address_of", "clauses", "configure", "read", "write"]
 
 _LENGTH: Final = 8
+_LEASE: Final = 40
+"""Seconds after which a job is given to another worker, if its own says nothing any more."""
 _UNSENT: Final = ("CEDAR:6001", "SECMAN:", "Failed to connect", "DCSchedd::", "AUTHENTICATE:")
 """Parts of messages which say that a request has not reached the queue."""
 
@@ -60,6 +62,8 @@ def configure(folder: str) -> Any:
     for name in ("SEC_TOKEN_DIRECTORY", "SEC_TOKEN_SYSTEM_DIRECTORY"):
         htcondor2.param[name] = folder
     htcondor2.param["SEC_CLIENT_AUTHENTICATION_METHODS"] = "IDTOKENS"
+    # The library writes this into jobs itself: what the queue is configured with is for others.
+    htcondor2.param["JOB_DEFAULT_LEASE_DURATION"] = str(_LEASE)
     # Whoever has taken the port of a pool does not know its key.
     for name in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY"):
         htcondor2.param[f"SEC_CLIENT_{name}"] = "REQUIRED"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jupyter_dodas.errors import BadInput, NotFound
 from jupyter_dodas.services.htcondor import collecting, job, payload, submitting
 from jupyter_dodas.services.htcondor.futures import JobResult, Work
-from jupyter_dodas.services.htcondor.submitting import PAYLOAD, RESULT, SCRIPT, Needs
+from jupyter_dodas.services.htcondor.submitting import LEFT, PAYLOAD, RESULT, SCRIPT, Needs
 
 __all__ = ["Asked", "Workshop", "is_sent", "raw"]
 
@@ -79,7 +79,7 @@ class Workshop:
         )
         folder = self._folder()
         (folder / PAYLOAD).write_bytes(content)
-        script = submitting.script_of_calls(self._python, _JOB, asked.needs.environment)
+        line = submitting.calling(self._python, _JOB)
         inputs = [str(self._shared(_JOB, Path(job.__file__).read_bytes())), *([modules] if modules else [])]
 
         def read_it(left: JobResult) -> Any:
@@ -92,7 +92,7 @@ class Workshop:
             return value
 
         name = asked.name or str(getattr(function, "__name__", type(function).__name__))
-        return self._work(folder, script, [PAYLOAD, *inputs], [RESULT], name, asked, read_it)
+        return self._work(folder, line, [PAYLOAD, *inputs], name, asked, read_it, calls=True)
 
     def run(self, program: str, arguments: Sequence[object], asked: Asked) -> Work:
         """Make a job that runs a program."""
@@ -103,28 +103,26 @@ class Workshop:
                 cause=f"{sent} is not there, or is not yours to read.",
                 remedy="Name it by its path, or by its name alone if workers have it: /bin/sh, root.",
             )
-        script = submitting.command(program, arguments, asked.needs.environment, sent=sent is not None)
+        line = submitting.command(program, arguments, sent=sent is not None)
         inputs = [str(sent)] if sent is not None else []
-        return self._work(
-            self._folder(), script, inputs, [], asked.name or Path(program).name, asked, collecting.succeeded, lasting=True
-        )
+        name = asked.name or Path(program).name
+        return self._work(self._folder(), line, inputs, name, asked, collecting.succeeded, calls=False)
 
     def _work(
         self,
         folder: Path,
-        script: str,
+        line: str,
         inputs: Sequence[str],
-        outputs: Sequence[str],
         name: str,
         asked: Asked,
         read: Callable[[JobResult], Any],
         *,
-        lasting: bool = False,
+        calls: bool,
     ) -> Work:
-        (folder / SCRIPT).write_text(script)
-        returned = [*outputs, *asked.outputs]
+        (folder / SCRIPT).write_text(submitting.script(line, asked.needs.environment, asked.outputs, calls=calls))
+        returned = [*([RESULT] if calls else []), *([LEFT] if asked.outputs else [])]
         description = submitting.description(asked.needs, name, self._session, outputs=returned, share=self._share)
-        lasting = bool(asked.outputs) and (lasting or any(target is None for target in asked.outputs.values()))
+        lasting = any(target is None for target in asked.outputs.values())
         files = [SCRIPT, *inputs, *asked.inputs]
         return Work(description, folder, files, read, asked.outputs, lasting=lasting, deadline=asked.needs.deadline)
 

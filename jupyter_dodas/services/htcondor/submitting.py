@@ -4,7 +4,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,6 +17,7 @@ from jupyter_dodas.options import Environment
 __all__ = [
     "ERROR",
     "FETCHED",
+    "LEFT",
     "OUTPUT",
     "OVERDUE",
     "PAYLOAD",
@@ -24,18 +25,20 @@ __all__ = [
     "SCRIPT",
     "SESSION",
     "Needs",
+    "calling",
     "command",
     "description",
     "followed",
     "given",
     "inputs_of",
     "mebibytes",
-    "script_of_calls",
+    "script",
 ]
 
 SCRIPT: Final = "_dodas_run"
 PAYLOAD: Final = "_dodas_payload"
 RESULT: Final = "_dodas_result"
+LEFT: Final = "_dodas_outputs"
 OUTPUT: Final = "_dodas_stdout"
 ERROR: Final = "_dodas_stderr"
 
@@ -124,7 +127,7 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
     session
         Who waits for it.
     outputs
-        Files that it leaves.
+        What is brought back.
     share
         Bytes of a worker's memory for each core.
     """
@@ -139,7 +142,7 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
         "should_transfer_files": "yes",
         "when_to_transfer_output": "on_exit",
         "transfer_input_files": "$(inputs)",
-        "transfer_output_files": ", ".join(outputs),
+        "transfer_output_files": ", ".join(outputs) or '""',
         "request_cpus": str(needs.cpus),
         "request_memory": str(mebibytes(needs, share)),
         "request_disk": str(math.ceil((needs.disk or _MIB) / 1024)),
@@ -153,8 +156,6 @@ def description(needs: Needs, name: str, session: str, *, outputs: Sequence[str]
     if needs.deadline is not None:
         lines["allowed_job_duration"] = str(math.ceil(needs.deadline))
         lines["periodic_remove"] = f"JobStatus == 5 && HoldReasonCode == {OVERDUE}"
-    if not outputs:
-        lines["transfer_output_files"] = '""'
     return lines
 
 
@@ -184,8 +185,8 @@ def followed(session: str) -> dict[str, str]:
     return {f"MY.{SESSION}": f'"{session}"', "leave_in_queue": stays}
 
 
-def command(program: str, arguments: Sequence[object], environment: Mapping[str, str], *, sent: bool) -> str:
-    """Return the script of a job that runs a program.
+def command(program: str, arguments: Sequence[object], *, sent: bool) -> str:
+    """Return the line of a script that runs a program.
 
     Parameters
     ----------
@@ -198,11 +199,11 @@ def command(program: str, arguments: Sequence[object], environment: Mapping[str,
     """
     name = f"./{Path(program).name}" if sent else program
     words = [name, *map(_argument, arguments)]
-    return f"{_exports(environment)}{f'chmod +x {shlex.quote(name)}; ' if sent else ''}exec {shlex.join(words)}\n"
+    return shlex.join(words)
 
 
-def script_of_calls(python: str, job: str, environment: Mapping[str, str]) -> str:
-    """Return the script of a job that calls a function.
+def calling(python: str, job: str) -> str:
+    """Return the line of a script that calls a function.
 
     Parameters
     ----------
@@ -211,8 +212,37 @@ def script_of_calls(python: str, job: str, environment: Mapping[str, str]) -> st
     job
         The name of the file of `job`.
     """
-    # The file of results is there whatever becomes of the job, since a job without its files is held.
-    return f"{_exports(environment)}: > {RESULT}\nexec {shlex.quote(python)} {job} {PAYLOAD} {RESULT}\n"
+    return f"{shlex.quote(python)} {job} {PAYLOAD} {RESULT}"
+
+
+def script(line: str, environment: Mapping[str, str], outputs: Iterable[str], *, calls: bool) -> str:
+    """Return what a job runs: a line, and around it what makes its end certain.
+
+    A job that does not leave each file which it is to leave is held, and its worker may wait for long. So there is one file of
+    results from the beginning, or one folder, to which those outputs go that there are.
+    """
+    begin = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    begin += [f": > {RESULT}"] if calls else []
+    if not (names := [shlex.quote(name) for name in outputs]):
+        return "\n".join([*begin, f"exec {line}", ""])
+    return "\n".join([*begin, f"mkdir {LEFT}", f"{line} <&0 &", _AWAIT, *map(_move, names), _END])
+
+
+def _move(name: str) -> str:
+    return f'[ ! -e {name} ] || {{ mkdir -p "$(dirname {LEFT}/{name})" && mv {name} {LEFT}/{name}; }}'
+
+
+_AWAIT: Final = """\
+child=$!
+trap 'kill -TERM $child' TERM
+wait $child
+code=$?
+while kill -0 $child 2>/dev/null; do wait $child; code=$?; done"""
+_END: Final = """\
+[ $code -le 128 ] || kill -$((code - 128)) $$
+exit $code
+"""
+"""How a job ends is how its program ended, also by a signal."""
 
 
 def inputs_of(paths: Sequence[str | os.PathLike[str]]) -> Sequence[str]:
@@ -261,10 +291,6 @@ def given(outputs: Sequence[str] | Mapping[str, str | os.PathLike[str]]) -> Mapp
     return {name: None if target is None else Path(target).expanduser().absolute() for name, target in wanted.items()}
 
 
-def _exports(environment: Mapping[str, str]) -> str:
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-
-
 def _argument(value: object) -> str:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(text, bool) or not isinstance(text, str | int | float):
@@ -276,7 +302,7 @@ def _argument(value: object) -> str:
 
 def _plain(name: str) -> str:
     """Return a name without what a description would read as more."""
-    return re.sub(r"[^\w.+:@=-]+", "_", name)[:60] or "job"
+    return re.sub(r"[^\w.+:@=-]+", "_", name)[:60].strip("_") or "job"
 
 
 def _is_address(path: str) -> bool:
