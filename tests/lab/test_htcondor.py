@@ -70,9 +70,9 @@ def test_the_queue_of_a_pool_in_its_card(open_lab: Opener, tmp_path: Path) -> No
 
         jobs(page).get_by_role("button", name="All jobs").click()
         expect(shown(page).get_by_role("table", name="Running and waiting")).to_be_visible(timeout=SOON)
-        shown(page).get_by_role("button", name="Remove 1.0").click()
+        shown(page).get_by_role("button", name="Remove 2.0", exact=True).click()
         shown(page).get_by_role("group", name="For good?").get_by_role("button", name="Remove").click()
-        expect(shown(page).get_by_role("rowheader", name="1.0", exact=True)).to_have_count(0, timeout=SOON)
+        expect(shown(page).get_by_role("rowheader", name="2.0", exact=True)).to_have_count(0, timeout=SOON)
 
 
 def jobs(page: Page) -> Locator:

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from jupyter_dodas.services.htcondor.tokens import DAEMON, KEY, WORKER_TOKEN, mint
+from jupyter_dodas.services.htcondor.tokens import DAEMON, KEY, USER_TOKEN, WORKER_TOKEN, mint
 
-__all__ = ["CONFIGURATION", "lay_manager", "lay_worker"]
+__all__ = ["CONFIGURATION", "lay_manager", "lay_user", "lay_worker"]
 
 CONFIGURATION: Final = "condor_config"
 
@@ -27,6 +27,16 @@ def lay_worker(folder: Path, configuration: str, secrets: Path) -> Path:
     """Lay down the files of a worker, with a token that lets it join; return the path of its configuration."""
     _lay(folder)
     write(folder / "tokens" / WORKER_TOKEN, (secrets / WORKER_TOKEN).read_bytes())
+    return write(folder / CONFIGURATION, configuration.encode())
+
+
+def lay_user(folder: Path, configuration: str, secrets: Path) -> Path:
+    """Lay down the files of whoever asks for the pool's user, with her token; return the path of the configuration.
+
+    Her jobs are hers alone to change: the token that may do everything else does not let the manager do that.
+    """
+    (folder / "tokens").mkdir(mode=0o700, parents=True, exist_ok=True)
+    write(folder / "tokens" / USER_TOKEN, (secrets / USER_TOKEN).read_bytes())
     return write(folder / CONFIGURATION, configuration.encode())
 
 

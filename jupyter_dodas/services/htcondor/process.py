@@ -167,6 +167,11 @@ def _lay_worker(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
     return laying.lay_worker(folder, text, arguments.secrets)
 
 
+def _lay_user(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
+    text = configuration.client(arguments.domain, arguments.manager, folder / "tokens", daemons)
+    return laying.lay_user(folder, text, arguments.secrets)
+
+
 def _pool(arguments: Namespace, daemons: Daemons, folder: Path) -> Pool:
     return Pool(arguments.domain, arguments.manager, daemons, folder, "*" if arguments.listen else arguments.host)
 
@@ -201,7 +206,8 @@ async def _beside(arguments: Namespace, daemons: Daemons, config: Path, master: 
     if arguments.role == "worker":
         await asyncio.Event().wait()
     else:
-        os.environ["CONDOR_CONFIG"] = str(config)  # before the bindings are imported, which then read it
+        user = _lay_user(arguments, daemons, config.parent / "user")
+        os.environ["CONDOR_CONFIG"] = str(user)  # before the bindings are imported, which then read it
         shapes = [Shape.read(shape) for shape in arguments.shape]
         retirement = Retirement(command(daemons.bin / "condor_drain", config, arguments.domain))
         queue, host = f"schedd@{arguments.domain}", arguments.listen or arguments.host

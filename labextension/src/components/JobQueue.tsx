@@ -95,7 +95,8 @@ function HoldNote({ hold, now, busy, run, trans, onRelease, onRemove }: HoldProp
         <span className="dodas-Time">{ageWords(since, now, trans)}</span>
       </div>
       <Sentence text={words} />
-      <Sentence text={remedy} />
+      {/* Else the button is the remedy. */}
+      {memory === 0 && <Sentence text={remedy} />}
       {count > 1 && <p className="dodas-Numbers">{numberWords(hold, NUMBERS, trans)}</p>}
       <div className="dodas-Actions">
         {memory > 0 && (
@@ -112,7 +113,7 @@ function HoldNote({ hold, now, busy, run, trans, onRelease, onRemove }: HoldProp
           run={run}
           onSure={() => onRemove(key)}
         />
-        {!release && releasing(trans.__('Release anyway'))}
+        {!release && memory === 0 && releasing(trans.__('Release anyway'))}
       </div>
     </article>
   );

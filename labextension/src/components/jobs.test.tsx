@@ -89,9 +89,16 @@ describe('the queue of a pool', () => {
   it('releases with more memory where that would help', async () => {
     const { props } = shown({ queue: queueOf({ ...TOLD, held: [hold('m', { ...MEMORY, jobs: ['9.3'], count: 1 })] }) });
     const note = within(screen.getByRole('article', { name: 'Job 9.3 is held' }));
-    expect(note.getAllByRole('button').map(({ textContent }) => textContent)).toEqual(['Release with 5.3 GiB', 'Remove', 'Release anyway']);
+    expect(note.getAllByRole('button').map(({ textContent }) => textContent)).toEqual(['Release with 5.3 GiB', 'Remove']);
     await press('Release with 5.3 GiB');
     expect(props.onRelease).toHaveBeenCalledExactlyOnceWith('m', 5376);
+  });
+
+  it('says what else to do where releasing them alone does not help', async () => {
+    const { props } = shown({ queue: queueOf({ ...TOLD, held: [hold('x', { remedy: 'Remove and submit again.', release: false })] }) });
+    expect(screen.getByText('Remove and submit again.')).toBeTruthy();
+    await press('Release anyway');
+    expect(props.onRelease).toHaveBeenCalledExactlyOnceWith('x');
   });
 
   it('removes jobs after a question', async () => {

@@ -106,13 +106,13 @@ function hold({ key, words, remedy, release, memory, jobs: named, count, since }
   const numbers = named.join(', ') + (count > named.length ? ` and ${number(count - named.length)} more` : '');
   return make('article.panel.note', { 'aria-labelledby': `title-${key}` },
     make('div.line', {}, make('h2', { id: `title-${key}` }, title), make('span.soft', {}, `for ${ago(now - since)}`)),
-    make('p', {}, words), make('p', {}, remedy),
+    make('p', {}, words), memory === 0 && make('p', {}, remedy), // else the button is the remedy
     count > 1 && make('p.soft.mono', {}, numbers),
     make('div.acts', {},
       memory > 0 && button(`more-${key}`, `Release with ${size(memory)}`, { strong: true }, () => act('release', { held: key, memory }, `${jobs(count)} released.`)),
       release && button(`release-${key}`, 'Release', {}, () => act('release', { held: key }, `${jobs(count)} released.`)),
       button(`remove-${key}`, 'Remove', { question: `Remove ${jobs(count)} for good?` }, () => act('remove', { held: key }, `${jobs(count)} removed.`)),
-      !release && button(`release-${key}`, 'Release anyway', {}, () => act('release', { held: key }, `${jobs(count)} released.`))
+      !release && memory === 0 && button(`release-${key}`, 'Release anyway', {}, () => act('release', { held: key }, `${jobs(count)} released.`))
     ));
 }
 
