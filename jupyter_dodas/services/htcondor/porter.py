@@ -17,7 +17,7 @@ __all__ = ["Failure", "Porter", "address_of", "clauses", "configure", "read", "w
 _LENGTH: Final = 8
 _LEASE: Final = 40
 """Seconds after which a job is given to another worker, if its own says nothing any more."""
-_UNSENT: Final = ("CEDAR:6001", "SECMAN:", "Failed to connect", "DCSchedd::", "AUTHENTICATE:")
+_UNSENT: Final = ("CEDAR:6001", "SECMAN:", "Failed to connect", "DCSchedd::", "AUTHENTICATE:", "collector", "locate", "find daemon")
 """Parts of messages which say that a request has not reached the queue."""
 
 
