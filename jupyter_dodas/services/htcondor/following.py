@@ -134,7 +134,7 @@ class Follower:
                 self._look()
             except (PoolUnreachable, NotFound) as error:
                 trouble += 1
-                if self._gone():
+                if self._is_gone():
                     self._give_up(_stopped(self._name))
                     self._session.close()
                 elif trouble == 3:
@@ -146,6 +146,12 @@ class Follower:
                 self._give_up(error)
             trouble, now = 0, time.monotonic()
             pause = max(min(_MOST, max(_LEAST, (now - self._event) * _CALM)), (now - began) * _SHARE)
+
+    def _is_gone(self) -> bool:
+        try:
+            return self._gone()
+        except Exception:  # noqa: BLE001 - nobody can tell
+            return False
 
     def _has_work(self, pause: float) -> bool:
         """Wait for the next thing to do; false, and the thread ends, if there has been none for a while."""

@@ -160,6 +160,7 @@ class Pool:
         """Let go of everything. Futures that have not come to their end say that the pool has stopped."""
         self._follower.close()
         self.session.close()
+        self._workshop.close()
 
     def _submit(self, what: Any, calls: Sequence[payload.Call], asked: Asked) -> list[JobFuture]:
         matching.check(asked.needs, self._groups)

@@ -6,6 +6,7 @@ serves one pool, since the library has one configuration for all that a process 
 
 import os
 import pickle
+import select
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,9 +16,14 @@ from typing import Any, BinaryIO, Final
 __all__ = ["Failure", "Porter", "address_of", "clauses", "configure", "read", "write"]
 
 _LENGTH: Final = 8
+_PATIENCE: Final = 120.0
+"""Seconds after which it ends if nobody has told it whom to serve."""
 _LEASE: Final = 40
 """Seconds after which a job is given to another worker, if its own says nothing any more."""
-_UNSENT: Final = ("CEDAR:6001", "SECMAN:", "Failed to connect", "DCSchedd::", "AUTHENTICATE:", "collector", "locate", "find daemon")
+_UNSENT: Final = (
+    *("CEDAR:6001", "SECMAN:", "Failed to connect", "Failed communication", "DCSchedd::", "AUTHENTICATE:"),
+    *("collector", "locate", "find daemon"),
+)
 """Parts of messages which say that a request has not reached the queue."""
 
 
@@ -152,7 +158,9 @@ class Porter:
         items: Sequence[Mapping[str, str]],
         count: int,
         spool: bool,
+        folder: str,
     ) -> tuple[int, int, int]:
+        os.chdir(folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a description may have what only another version knows
             submit = self._library.Submit(description)
@@ -233,6 +241,8 @@ def main() -> None:
         os.dup2(nothing, descriptor)
     import htcondor2  # noqa: F401 - while nobody waits for it yet
 
+    if not select.select([requests], [], [], _PATIENCE)[0]:
+        return
     try:
         porter = Porter(*read(requests))
         while True:

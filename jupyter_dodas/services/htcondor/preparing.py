@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from logging import getLogger
 from pathlib import Path
@@ -108,6 +109,13 @@ class Workshop:
         name = asked.name or Path(program).name
         return self._work(self._folder(), line, inputs, name, asked, collecting.succeeded, calls=False)
 
+    def close(self) -> None:
+        """Remove what jobs were to find: none of them runs any more."""
+        if self._made is not None:
+            _tidy(self._made, over=True)
+            with suppress(OSError):
+                self._base.rmdir()
+
     def _work(
         self,
         folder: Path,
@@ -166,15 +174,24 @@ def is_sent(program: str) -> Path | None:
     return None if str(path).startswith(_SYSTEM) else path
 
 
-def _tidy(root: Path) -> None:
-    """Remove what no user has use for: everything but the folders of jobs that have left files."""
-    for entry in [*root.iterdir()] if root.exists() else []:
+def _tidy(root: Path, *, over: bool = False) -> None:
+    """Remove what nobody has use for any more: files that jobs share, unless some of them are still to run.
+
+    Parameters
+    ----------
+    over
+        Whether none can run any more.
+    """
+    entries = [*root.iterdir()] if root.exists() else []
+    unfinished = [entry for entry in entries if (entry / SCRIPT).exists()]
+    if unfinished and not over:
+        return
+    for entry in unfinished:
+        shutil.rmtree(entry, ignore_errors=True)
+    for entry in entries:
         if entry.is_file():
-            entry.unlink()
-        elif (entry / SCRIPT).exists():  # it has not ended, so nobody will come for it
-            shutil.rmtree(entry, ignore_errors=True)
-    with_nothing = root.exists() and not any(root.iterdir())
-    if with_nothing:
+            entry.unlink(missing_ok=True)
+    with suppress(OSError):  # what jobs have left is there
         root.rmdir()
 
 

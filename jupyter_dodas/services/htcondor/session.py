@@ -127,7 +127,9 @@ class Session:
         PoolUnreachable
         """
         patience = _PATIENCE + 0.1 * max(1, len(items)) * max(1, count)
-        cluster, first, number = self._ask("submit", description, {**(also or {})}, [*items], count, spool, patience=patience)
+        cluster, first, number = self._ask(
+            "submit", description, {**(also or {})}, [*items], count, spool, str(Path.cwd()), patience=patience
+        )
         return [f"{cluster}.{first + one}" for one in range(number)]
 
     def retrieve(self, jobs: Sequence[str]) -> None:
@@ -178,19 +180,21 @@ class Session:
             try:
                 if self._process is None or self._where is None:
                     self._where = self._find()
-                    self._process = _SPARE.pop() if _SPARE else _Process()
+                    self._process = _new_process()
                     self._process.begin(self._where)
                 answer = self._process.ask(patience, verb, *arguments)
             except (OSError, EOFError) as error:
+                lost = _unreachable(self._where, str(error))
                 self._end()
-                raise _unreachable(self._where, str(error)) from error
+                raise lost from error
             except BaseException:
                 self._end()  # what it answers later would be taken for the next answer
                 raise
             if isinstance(answer, porter.Failure):
-                if not answer.sent:
+                refused = _refused(self._where, verb, answer)
+                if isinstance(refused, PoolUnreachable):
                     self._end()
-                raise _refused(self._where, verb, answer)
+                raise refused
             return answer
 
     def _end(self) -> None:
@@ -201,8 +205,17 @@ class Session:
 
 def prepare() -> None:
     """Start what the next session needs, before it is known with whom it is."""
-    if not _SPARE:
-        _SPARE.append(_Process())
+    if not _SPARE or not _SPARE[0].waits():
+        _SPARE[:] = [_new_process()]
+
+
+def _new_process() -> "_Process":
+    spare = _SPARE.pop() if _SPARE else None
+    if spare is not None and spare.waits():
+        return spare
+    if spare is not None:
+        spare.end()
+    return _Process()
 
 
 class _Process:
@@ -211,15 +224,20 @@ class _Process:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dodas-"))
         atexit.register(self.end)
+        around = {name: value for name, value in os.environ.items() if not name.startswith("DODAS_")}
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"from {porter.__name__} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # A configuration of the user's own is for pools of her own; and an interrupt is meant for the notebook.
-            env={**os.environ, "CONDOR_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,
+            # A configuration of the user's own is for pools of her own.
+            env={**around, "CONDOR_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # an interrupt is meant for the notebook
         )
         self._requests, self._answers = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
+
+    def waits(self) -> bool:
+        """Whether it is still there."""
+        return self._process.poll() is None
 
     def begin(self, where: Where) -> None:
         _lay_token(self._folder, where)
