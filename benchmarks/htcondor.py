@@ -166,7 +166,7 @@ def daemons(keeper: int) -> Mapping[str, int]:
         if name in ("condor_schedd", "condor_collector", "condor_negotiator"):
             found[name] = process.pid
             if name == "condor_schedd":
-                found["manager"] = process.parent().parent().pid
+                found["manager"] = process.parents()[1].pid
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from jupyter_dodas.services.htcondor.tokens import DAEMON, KEY, USER_TOKEN, WORKER_TOKEN, mint
 
-__all__ = ["CONFIGURATION", "lay_manager", "lay_user", "lay_worker"]
+__all__ = ["CONFIGURATION", "lay_manager", "lay_user", "lay_worker", "write"]
 
 CONFIGURATION: Final = "condor_config"
 
