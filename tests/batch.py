@@ -89,7 +89,8 @@ class Batch:
 
     async def command(self, name: str, *arguments: str | Path) -> str:
         """Run a command."""
-        return await run(self.daemons.bin / name, *arguments, config=self.config, folder=self.folder)
+        program = next(path for folder in (self.daemons.bin, self.daemons.sbin) if (path := folder / name).exists())
+        return await run(program, *arguments, config=self.config, folder=self.folder)
 
     async def submit(self, script: str, count: int = 1, **commands: Any) -> int:
         """Submit jobs that run a script of the shell, and return their number; they read theirs as ``$1``."""

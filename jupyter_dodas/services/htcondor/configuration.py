@@ -22,6 +22,9 @@ _POLICY_HOLD: Final = 26  # HTCondor's code for what SYSTEM_PERIODIC_HOLD holds
 _LEASE: Final = 40
 """Seconds after which a job of a worker that says nothing is given to another, and for which a manager may be away."""
 
+_USUAL_LEASE: Final = 2400
+"""What it is where nobody has said anything; whoever submits writes it into a job, so that only the queue can change it."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -88,8 +91,12 @@ SCHEDD_MIN_INTERVAL = 0
 JOB_START_DELAY = 0
 SHADOW_QUEUE_UPDATE_INTERVAL = 10
 PERIODIC_EXPR_INTERVAL = 5
-JOB_DEFAULT_LEASE_DURATION = {_LEASE}
 CLAIM_WORKLIFE = 1200
+JOB_TRANSFORM_NAMES = LEASE
+JOB_TRANSFORM_LEASE @=end
+   REQUIREMENTS JobLeaseDuration =?= undefined || JobLeaseDuration == {_USUAL_LEASE}
+   SET JobLeaseDuration {_LEASE}
+@end
 {holds}"""
 
 
@@ -135,7 +142,9 @@ HOLD_REASON_MEMORY_EXCEEDED = The job used more memory than the $INT(Memory) MiB
 use POLICY:HOLD_IF_MEMORY_EXCEEDED
 
 STARTER_ALLOW_RUNAS_OWNER = False
+STARTER_INITIAL_UPDATE_INTERVAL = 2
 STARTER_UPDATE_INTERVAL = 5
+PID_SNAPSHOT_INTERVAL = 3
 STARTER_JOB_ENVIRONMENT = {_environment(variables or {})}
 """
 

@@ -40,7 +40,7 @@ _END: Final = 6.0
 _WORDS: Final = 15
 """Lines of its log that are shown of an HTCondor that has ended."""
 
-_PASSED_ON: Final = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
+_PASSED_ON: Final = ("CUDA_VISIBLE_DEVICES", "DODAS_STATE", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 _KEPT_BACK: Final = ("DODAS_", "CONDOR_", "_CONDOR_")
 
 
