@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import jupyter_dodas as dodas
 from tests.browser.screen import picture
-from tests.lab.cards import SOON, Opener, barriers, card, expect_phase
+from tests.lab.cards import AXE, SOON, Opener, barriers, card, expect_phase
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -70,9 +70,20 @@ def test_the_queue_of_a_pool_in_its_card(open_lab: Opener, tmp_path: Path) -> No
 
         jobs(page).get_by_role("button", name="All jobs").click()
         expect(shown(page).get_by_role("table", name="Running and waiting")).to_be_visible(timeout=SOON)
+        assert barriers_of_the_page(page) == []
         shown(page).get_by_role("button", name="Remove 2.0", exact=True).click()
         shown(page).get_by_role("group", name="For good?").get_by_role("button", name="Remove").click()
         expect(shown(page).get_by_role("rowheader", name="2.0", exact=True)).to_have_count(0, timeout=SOON)
+
+
+def barriers_of_the_page(page: Page) -> list[str]:
+    """What axe finds on the page of the pool, which lets no script in but the browser's own."""
+    frame = next(frame for frame in page.frames if "/ui/page/" in frame.url)
+    frame.evaluate(AXE.read_text("utf-8"))
+    found: list[str] = frame.evaluate(
+        "async () => (await axe.run()).violations.map(v => `${v.id}: ${v.nodes.map(n => n.html).join(' ')}`)"
+    )
+    return found
 
 
 def jobs(page: Page) -> Locator:

@@ -126,7 +126,7 @@ class Jobs:
         key, asked = request.get("held"), request.get("jobs")
         if isinstance(key, str) and asked is None:
             largest = slots(self._slots(collector))["largest"] or self._memory
-            for group in holds(schedd.query(_HELD, HOLD, limit=_HOLDS), largest):
+            for group in holds(schedd.query(_HELD, HOLD), largest):
                 if group["key"] == key:
                     return group["jobs"]  # type: ignore[no-any-return]
             raise _gone()
