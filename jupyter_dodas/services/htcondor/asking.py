@@ -3,19 +3,21 @@
 import json
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from jupyter_dodas.backends.base import Connection
 from jupyter_dodas.errors import BadInput, PoolUnreachable
 from jupyter_dodas.services.htcondor.tokens import PAGE_TOKEN
+
+if TYPE_CHECKING:
+    from jupyter_dodas.backends.base import Connection
 
 __all__ = ["ask"]
 
 _PATIENCE: Final = 20.0
 
 
-def ask(pool: str, connection: Connection, verb: str, value: Mapping[str, object]) -> Mapping[str, Any]:
+def ask(pool: str, connection: "Connection", verb: str, value: Mapping[str, object]) -> Mapping[str, Any]:
     """Have a manager do something, and return what it says. It blocks.
 
     Parameters

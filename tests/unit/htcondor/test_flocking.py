@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_dodas.errors import BadInput
-from jupyter_dodas.services.htcondor.flocking import foreign
+from jupyter_dodas.services.htcondor.face.flocking import foreign
 from jupyter_dodas.services.htcondor.neighbours import Neighbour, Neighbours
 from jupyter_dodas.services.htcondor.tokens import mint, new_key
 from jupyter_dodas.testing.waiting import until

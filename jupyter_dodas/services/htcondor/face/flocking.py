@@ -11,11 +11,10 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_dodas import aio
 from jupyter_dodas.aio import Follower
-from jupyter_dodas.backends.base import Backend
 from jupyter_dodas.errors import BadInput, ClusterFailed
 from jupyter_dodas.options import validate
 from jupyter_dodas.services.htcondor import tokens
@@ -23,6 +22,9 @@ from jupyter_dodas.services.htcondor.asking import ask
 from jupyter_dodas.services.htcondor.neighbours import Neighbour, check_address, check_name
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
 from jupyter_dodas.spec import Record
+
+if TYPE_CHECKING:
+    from jupyter_dodas.backends.base import Backend
 
 __all__ = ["FlockingCluster", "admission", "foreign"]
 
@@ -190,7 +192,7 @@ def foreign(address: str, token: str, name: str | None, now: float) -> Neighbour
     return Neighbour(called, address, token.strip())
 
 
-def _name(pool: str, other: object, backend: Backend) -> str:
+def _name(pool: str, other: object, backend: "Backend") -> str:
     """Return the name of a pool that was given by its name, or as what holds it."""
     name = other if isinstance(other, str) else getattr(other, "name", None)
     held = getattr(other, "_inner", other)  # what a blocking face holds

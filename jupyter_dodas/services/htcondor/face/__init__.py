@@ -15,7 +15,7 @@ from jupyter_dodas import blocking
 from jupyter_dodas.errors import BadInput, DodasError, MissingSoftware, NotFound, NotSupported, PoolUnreachable
 from jupyter_dodas.options import Options, validate
 from jupyter_dodas.services.htcondor import tokens
-from jupyter_dodas.services.htcondor.flocking import FlockingCluster
+from jupyter_dodas.services.htcondor.face.flocking import FlockingCluster
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
 
 if TYPE_CHECKING:
