@@ -206,6 +206,8 @@ def _common(pool: Pool) -> str:
             "CONDOR_ADMIN": "",
             "DOCKER": "",
             "SINGULARITY": "/bin/false",
+            "JAVA": "",  # which a worker would start to see what it can, before it is ready
+            "HIBERNATION_PLUGIN": "",
             "DISCARD_SESSION_KEYRING_ON_STARTUP": False,
             # Those for clouds are scripts that want libraries; every job would wait for them.
             "FILETRANSFER_PLUGINS": "$(LIBEXEC)/curl_plugin, $(LIBEXEC)/data_plugin",
