@@ -133,13 +133,14 @@ class Batch:
         found = await until(lambda: self.jobs(number, "HoldReason", "HoldReasonCode", "HoldReasonSubCode"), within=UP, meets=is_so)
         return found[0]
 
-    async def results(self, number: int) -> Sequence[str]:
-        """Wait until jobs are done, and return what they have written, in their order."""
+    async def results(self, number: int, submitter: "Batch | None" = None) -> Sequence[str]:
+        """Wait until jobs are done, and return what they have written, in their order, where their submitter wants it."""
         found = await until(
             lambda: self.jobs(number), within=UP, meets=lambda jobs: jobs and all(job["JobStatus"] == _DONE for job in jobs)
         )
         await self.command("condor_transfer_data", str(number))
-        return [(self.folder / f"output.{number}.{process}").read_text().strip() for process in range(len(found))]
+        folder = (submitter or self).folder
+        return [(folder / f"output.{number}.{process}").read_text().strip() for process in range(len(found))]
 
     async def run(self, script: str, **commands: Any) -> str:
         """Have a script run as a job, and return what it writes."""

@@ -140,18 +140,17 @@ async def test_a_killed_startd_costs_no_job(place: Place, tmp_path: Path) -> Non
 
 
 async def test_the_queue_outlives_the_manager_and_a_restart(place: Place, tmp_path: Path) -> None:
-    async with await launch(workers=0) as pool:
-        async with Batch.of(pool) as batch:
-            job = await batch.submit("echo $1 kept", count=3)
-            await until(lambda: batch.jobs(job), within=UP, meets=lambda jobs: all(job["JobStatus"] == 1 for job in jobs))
-            place.instances("higgs")["manager"].kill()
-            await until(lambda: answers(batch), within=UP)
-            assert len(await batch.jobs(job)) == 3
+    async with await launch(workers=0) as pool, Batch.of(pool) as batch:
+        job = await batch.submit("echo $1 kept", count=3)
+        await until(lambda: batch.jobs(job), within=UP, meets=lambda jobs: all(job["JobStatus"] == 1 for job in jobs))
+        place.instances("higgs")["manager"].kill()
+        await until(lambda: answers(batch), within=UP)
+        assert len(await batch.jobs(job)) == 3
         await pool.restart(timeout=UP)
-        async with Batch.of(pool) as batch:
-            assert len(await batch.jobs(job)) == 3
+        async with Batch.of(pool) as again:
+            assert len(await again.jobs(job)) == 3
             await pool.scale(1)
-            assert await batch.results(job) == ["0 kept", "1 kept", "2 kept"]
+            assert await again.results(job, batch) == ["0 kept", "1 kept", "2 kept"]
 
 
 async def test_strangers_stay_outside(place: Place, tmp_path: Path) -> None:

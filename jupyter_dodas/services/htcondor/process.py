@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from logging import getLogger
 from pathlib import Path
@@ -20,14 +20,7 @@ from jupyter_dodas.errors import DodasError, MissingSoftware
 from jupyter_dodas.services.htcondor import configuration, confining, laying
 from jupyter_dodas.services.htcondor.configuration import Pool
 from jupyter_dodas.services.htcondor.daemons import Daemons, find, may_come
-from jupyter_dodas.services.htcondor.jobs import Jobs, here
 from jupyter_dodas.services.htcondor.neighbours import Neighbours
-from jupyter_dodas.services.htcondor.observation import Shape
-from jupyter_dodas.services.htcondor.retirement import Retirement, command
-from jupyter_dodas.services.htcondor.service import HtcondorService
-from jupyter_dodas.services.htcondor.tokens import PAGE_TOKEN
-from jupyter_dodas.services.htcondor.watching import Watch
-from jupyter_dodas.services.htcondor.web import serve
 from jupyter_dodas.services.scratch import scratch
 
 __all__ = ["main"]
@@ -152,12 +145,8 @@ def _lay_manager(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
         _pool(arguments, daemons, folder), arguments.condor, arguments.flock_folder.absolute(), arguments.job_deadline
     )
     config = laying.lay_manager(folder, text, arguments.secrets, arguments.domain)
-    _neighbours(arguments).lay()
+    Neighbours(folder, arguments.flock_folder.absolute(), arguments.manager, lambda: None).lay()
     return config
-
-
-def _neighbours(arguments: Namespace, changed: Callable[[], object] = lambda: None) -> Neighbours:
-    return Neighbours(arguments.folder.absolute(), arguments.flock_folder.absolute(), arguments.manager, changed)
 
 
 def _lay_worker(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
@@ -202,24 +191,13 @@ def _last_words(folder: Path) -> str:
 
 
 async def _beside(arguments: Namespace, daemons: Daemons, config: Path, master: asyncio.subprocess.Process) -> None:
-    """Tell the controller of the pool, beside its manager."""
     if arguments.role == "worker":
         await asyncio.Event().wait()
-    else:
-        user = _lay_user(arguments, daemons, config.parent / "user")
-        os.environ["CONDOR_CONFIG"] = str(user)  # before the bindings are imported, which then read it
-        shapes = [Shape.read(shape) for shape in arguments.shape]
-        retirement = Retirement(command(daemons.bin / "condor_drain", config, arguments.domain))
-        queue, host = f"schedd@{arguments.domain}", arguments.listen or arguments.host
-        watch = Watch(queue, shapes, retirement, HtcondorService.packages)
-        jobs = Jobs(here(queue), max((shape.memory for shape in shapes), default=0))
-        neighbours = _neighbours(arguments, lambda: master.send_signal(signal.SIGHUP))
-        verbs = {"release": jobs.release, "remove": jobs.remove, **neighbours.acts()}
-        page = await serve(host, arguments.web, arguments.secrets / PAGE_TOKEN, jobs.look, verbs, watch.thread)
-        try:
-            await asyncio.gather(watch.serve(host, arguments.control, arguments.secrets), neighbours.follow())
-        finally:
-            await page.cleanup()
+    # Imported only now: meanwhile HTCondor starts, and workers never need it.
+    from jupyter_dodas.services.htcondor.company import keep_company
+
+    os.environ["CONDOR_CONFIG"] = str(_lay_user(arguments, daemons, config.parent / "user"))  # the bindings read it once
+    await keep_company(arguments, daemons, config, lambda: master.send_signal(signal.SIGHUP))
 
 
 if __name__ == "__main__":
