@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -121,6 +122,19 @@ async def test_a_killed_daemon_of_the_manager_comes_back_and_no_job_notices(plac
         assert begun(tmp_path) == 1
 
 
+async def test_a_manager_that_is_told_to_end_comes_back_and_jobs_go_on(place: Place, tmp_path: Path) -> None:
+    """As when its pod moves."""
+    async with await launch(workers=1) as pool, Batch.of(pool) as batch:
+        job = await marked(batch, tmp_path)
+        await until((tmp_path / "begun.0").exists, within=UP)
+        place.children(place.instances("higgs")["manager"])[0].kill(signal.SIGTERM)
+        await until(lambda: below(place, "manager", "condor_schedd"), within=UP, meets=lambda found: not found)
+        await until(lambda: answers(batch), within=UP)
+        (tmp_path / "end").touch()
+        assert await batch.results(job) == ["done"]
+        assert begun(tmp_path) == 1
+
+
 async def answers(batch: Batch) -> bool:
     try:
         await batch.jobs()
@@ -210,6 +224,14 @@ async def test_what_a_job_may_use_is_bounded(place: Place) -> None:
         assert found["HoldReasonSubCode"] == OVERDUE
         assert "6 seconds" in found["HoldReason"]
         assert await batch.run("echo free") == "free"
+
+
+async def test_jobs_have_the_variables_of_their_pool(place: Place) -> None:
+    odd = """$(HOME) it's "so" $x"""
+    async with await launch(workers=1, environment={"variables": {"ODD": odd}}) as pool, Batch.of(pool) as batch:
+        assert await batch.run("printenv ODD") == odd
+        assert await batch.run("command -v sh") != ""
+        assert "DODAS" not in await batch.run("printenv")
 
 
 async def test_nothing_is_left_of_a_stopped_pool(place: Place) -> None:
