@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,42 @@ async def test_the_queue_outlives_the_manager_and_a_restart(place: Place, tmp_pa
             assert len(await again.jobs(job)) == 3
             await pool.scale(1)
             assert await again.results(job, batch) == ["0 kept", "1 kept", "2 kept"]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """Put what is in a folder onto a disk of that size, for who looks there from now on."""
+    with tempfile.TemporaryDirectory() as aside:
+        shutil.copytree(folder, aside, dirs_exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", folder], check=True)
+        try:
+            shutil.copytree(aside, folder, dirs_exist_ok=True)
+            yield
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+async def test_a_full_disk_is_told_and_costs_no_job(place: Place) -> None:
+    async with await launch(workers=0) as pool, Batch.of(pool) as batch:
+        before = await batch.submit("echo before")
+        await until(lambda: batch.jobs(before), within=UP, meets=lambda jobs: jobs[0]["JobStatus"] == 1)
+        spool = place.state / "clusters" / "higgs" / "kept" / "manager" / "spool"
+        with small_disk(spool, "2m"):
+            place.instances("higgs")["manager"].kill()
+            await until(lambda: answers(batch), within=UP)
+            ballast = spool / "ballast"
+            with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            (batch.folder / "large").write_bytes(bytes(500_000))
+            with pytest.raises(Refused):
+                await batch.submit("echo", transfer_input_files="large")
+            ballast.unlink()
+            await until(lambda: answers(batch), within=UP)
+            assert [job["JobStatus"] for job in await batch.jobs(before)] == [1]
+            await pool.scale(1)
+            assert await batch.results(before) == ["before"]
+            assert await batch.run("echo after") == "after"
 
 
 async def test_strangers_stay_outside(place: Place, tmp_path: Path) -> None:
