@@ -107,7 +107,7 @@ class Workshop:
         line = submitting.command(program, arguments, sent=sent is not None)
         inputs = [str(sent)] if sent is not None else []
         name = asked.name or Path(program).name
-        return self._work(self._folder(), line, inputs, name, asked, collecting.succeeded, calls=False)
+        return self._work(self._folder(), line, inputs, name, asked, collecting.succeeded, program=sent.name if sent else "")
 
     def close(self) -> None:
         """Remove what jobs were to find: none of them runs any more."""
@@ -125,9 +125,11 @@ class Workshop:
         asked: Asked,
         read: Callable[[JobResult], Any],
         *,
-        calls: bool,
+        calls: bool = False,
+        program: str = "",
     ) -> Work:
-        (folder / SCRIPT).write_text(submitting.script(line, asked.needs.environment, asked.outputs, calls=calls))
+        text = submitting.script(line, asked.needs.environment, asked.outputs, calls=calls, program=program)
+        (folder / SCRIPT).write_text(text)
         returned = [*([RESULT] if calls else []), *([LEFT] if asked.outputs else [])]
         description = submitting.description(asked.needs, name, self._session, outputs=returned, share=self._share)
         lasting = any(target is None for target in asked.outputs.values())

@@ -215,14 +215,24 @@ def calling(python: str, job: str) -> str:
     return f"{shlex.quote(python)} {job} {PAYLOAD} {RESULT}"
 
 
-def script(line: str, environment: Mapping[str, str], outputs: Iterable[str], *, calls: bool) -> str:
+def script(line: str, environment: Mapping[str, str], outputs: Iterable[str], *, calls: bool = False, program: str = "") -> str:
     """Return what a job runs: a line, and around it what makes its end certain.
 
     A job that does not leave each file which it is to leave is held, and its worker may wait for long. So there is one file of
     results from the beginning, or one folder, to which those outputs go that there are.
+
+    Parameters
+    ----------
+    line
+        See `command` and `calling`.
+    calls
+        Whether it calls a function.
+    program
+        The file of the program, if that comes along: it need not be executable where it comes from.
     """
     begin = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     begin += [f": > {RESULT}"] if calls else []
+    begin += [f"chmod +x {shlex.quote('./' + program)}"] if program else []
     if not (names := [shlex.quote(name) for name in outputs]):
         return "\n".join([*begin, f"exec {line}", ""])
     return "\n".join([*begin, f"mkdir {LEFT}", f"{line} <&0 &", _AWAIT, *map(_move, names), _END])

@@ -75,9 +75,9 @@ def run(folder: Path, text: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("outputs", [[], ["x"]])
 def test_a_program_gets_its_arguments_and_variables_as_they_are(tmp_path: Path, outputs: list[str]) -> None:
     line = command("/usr/bin/printf", ["[%s]", *STRANGE, 5, 2.5], sent=False)
-    assert run(tmp_path, script(line, {}, outputs, calls=False)).stdout == "".join(f"[{word}]" for word in [*STRANGE, 5, 2.5])
+    assert run(tmp_path, script(line, {}, outputs)).stdout == "".join(f"[{word}]" for word in [*STRANGE, 5, 2.5])
     for value in STRANGE:
-        done = run(tmp_path, script("printenv STRANGE", {"STRANGE": value}, [], calls=False))
+        done = run(tmp_path, script("printenv STRANGE", {"STRANGE": value}, []))
         assert done.stdout == f"{value}\n"
 
 
@@ -90,7 +90,7 @@ def test_arguments_that_no_program_takes(argument: Any) -> None:
 @pytest.mark.parametrize("outputs", [[], ["a"]])
 @pytest.mark.parametrize(("line", "code"), [("true", 0), ("sh -c 'exit 3'", 3), ("sh -c 'kill -9 $$'", -9)])
 def test_a_job_ends_as_its_program_does(tmp_path: Path, line: str, code: int, outputs: list[str]) -> None:
-    assert run(tmp_path, script(line, {}, outputs, calls=False)).returncode == code
+    assert run(tmp_path, script(line, {}, outputs)).returncode == code
 
 
 def test_outputs_that_there_are_come_into_one_folder(tmp_path: Path) -> None:
