@@ -57,10 +57,12 @@ class Reach:
         }
         addresses = {}
         for name, address in record.status.addresses.items():
-            parts = urlsplit(address)
+            # Of what is no address of the web, a host and a port may be all.
+            parts = urlsplit(address if "//" in address else f"//{address}")
             endpoint = there.get((parts.hostname or "", parts.port or 0))
             if endpoint is not None:
-                addresses[name] = parts._replace(netloc=(await self._endpoint(endpoint))[""]).geturl()
+                found = parts._replace(netloc=(await self._endpoint(endpoint))[""]).geturl()
+                addresses[name] = found if "//" in address else found.removeprefix("//")
         secrets = await self._store.secrets_of(record.name, record.spec.uid)
         return Connection(addresses, self._written(record.name, secrets))
 

@@ -41,12 +41,15 @@ def record(**addresses: str) -> Record:
 async def test_inside_names_are_enough(there: str, host: str) -> None:
     api: Any = Inside("a", there)
     store: Any = OneLife()
-    found = await Reach(api, store).connection(record(scheduler="tls://higgs-scheduler:18000", ui="http://higgs-scheduler:18001/x"))
-    assert found.addresses == {"scheduler": f"tls://{host}:18000", "ui": f"http://{host}:18001/x"}
+    addresses = {"scheduler": "tls://{}:18000", "ui": "http://{}:18001/x", "queue": "{}:18000"}
+    made = record(**{name: address.format("higgs-scheduler") for name, address in addresses.items()})
+    found = await Reach(api, store).connection(made)
+    assert found.addresses == {name: address.format(host) for name, address in addresses.items()}
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:22", "http://higgs-scheduler:1800", "http://higgs-scheduler", "http://w:18000"]
+    "address",
+    ["http://127.0.0.1:22", "http://higgs-scheduler:1800", "http://higgs-scheduler", "http://w:18000", "127.0.0.1:22", "w"],
 )
 async def test_what_leads_to_no_instance_is_left_out(address: str) -> None:
     api: Any = Inside("a", "a")
