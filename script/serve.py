@@ -27,7 +27,9 @@ from jupyter_dodas.errors import DodasError
 from jupyter_dodas.settings import Settings
 from jupyter_dodas.spec import Phase, Record
 
-EXAMPLES: Final = [Path(__file__).resolve().parent.parent / "examples" / name for name in ("z-boson.ipynb", "k0s.ipynb")]
+EXAMPLES: Final = [
+    Path(__file__).resolve().parent.parent / "examples" / name for name in ("z-boson.ipynb", "k0s.ipynb", "batch.ipynb")
+]
 WHO: Final = "alice"
 """Signs in for the demo."""
 

@@ -18,6 +18,7 @@ from tests.place import ROOT, Place, Process
 UP = ROOT / "script" / "up"
 
 
+@pytest.mark.timeout(600)
 def test_the_demo_finds_the_numbers_that_are_in_the_data_and_leaves_nothing(place: Place) -> None:
     done = subprocess.run([UP, "--demo", "--port", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -30,6 +31,9 @@ def test_the_demo_finds_the_numbers_that_are_in_the_data_and_leaves_nothing(plac
     assert mass, done.stdout
     assert 90.0 < float(mass[1]) < 91.5
     assert 0.1 < float(mass[2]) < 0.2
+    peak = re.search(r"^Z peak  ([\d.]+) \+- ([\d.]+) \(statistics\) \+- ([\d.]+) \(choices\) GeV$", done.stdout, re.MULTILINE)
+    assert peak, done.stdout
+    assert peak[1] == mass[1], "both measure the same peak"
     assert "Nothing of it runs any more." in done.stderr
     assert place.processes() == []
 
