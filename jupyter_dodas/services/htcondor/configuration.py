@@ -128,7 +128,7 @@ SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
 NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
-{"use FEATURE:GPUs" if gpus else ""}
+{"use FEATURE:GPUs" if gpus else "STARTD_DETECT_GPUS = False"}
 
 START = True
 SUSPEND = False

@@ -37,7 +37,7 @@ def test_nothing_is_read_besides(text: str) -> None:
 
 def test_a_worker_offers_what_it_was_asked_for() -> None:
     assert "NUM_CPUS = 2\nMEMORY = 1024\n" in WORKER
-    assert "GPUs" not in WORKER
+    assert "STARTD_DETECT_GPUS = False" in WORKER
     assert "use FEATURE:GPUs" in configuration.worker(POOL, "worker-1", 9619, 2, 2**30, gpus=1)
 
 
