@@ -105,7 +105,7 @@ class Pool:
         )
         if not jobs:
             return []
-        columns = ("ClusterId", "ProcId", "Iwd", "Out", "Err", "SUBMIT_Iwd", "SUBMIT_Out", "SUBMIT_Err")
+        columns = ("ClusterId", "ProcId", "Iwd", "Out", "Err", "SUBMIT_Iwd", "TransferOutputRemaps", "SUBMIT_TransferOutputRemaps")
         ads = {name_of(ad): ad for ad in self.session.jobs(f"ClusterId == {int(jobs[0].partition('.')[0])}", columns)}
         return self._follower.adopt(jobs, [preparing.raw(ads[job]) for job in jobs])
 

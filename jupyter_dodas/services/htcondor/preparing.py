@@ -208,5 +208,8 @@ def raw(ad: Mapping[str, Any]) -> Work:
     folder = Path(str(ad.get("SUBMIT_Iwd") or ad["Iwd"]))
     if not folder.is_absolute():
         raise NotFound(str(folder))
-    out, err = (str(ad.get(f"SUBMIT_{name}") or ad.get(name) or "") for name in ("Out", "Err"))
+    # Through the spool its output goes by another name, and gets its own again when it is fetched.
+    said = str(ad.get("SUBMIT_TransferOutputRemaps") or ad.get("TransferOutputRemaps") or "")
+    names = dict(pair.split("=", 1) for pair in said.split(";") if "=" in pair)
+    out, err = (names.get(name, name) for name in (str(ad.get(key) or "") for key in ("Out", "Err")))
     return Work({}, folder, (), collecting.succeeded, lasting=True, stdout=out, stderr=err)
