@@ -112,15 +112,17 @@ def first(release: Path, name: str) -> float:
 
 
 def many(release: Path, rounds: int, jobs: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"peer": [], "ours": []}
+    found: dict[str, list[float]] = {"peer": [], "ours": [], "named": []}
     for number in range(rounds):
-        for name in _turns(number):
-            if name == "peer":
-                found[name].append(by_hand(release, "many", jobs))
+        for name in (*_turns(number), "named"):
+            if name != "ours":
+                found[name].append(by_hand(release, "many" if name == "peer" else name, jobs))
             else:
                 with place() as environment:
                     found[name].extend(run(MANY.format(jobs=jobs), environment))
-        say(f"  {jobs} jobs: by hand {found['peer'][-1]:.1f} s, ours {found['ours'][-1]:.1f} s (load {os.getloadavg()[0]:.1f})")
+        last = {name: times[-1] for name, times in found.items()}
+        by_name = f"by hand {last['peer']:.1f} s, with named outputs {last['named']:.1f} s, ours {last['ours']:.1f} s"
+        say(f"  {jobs} jobs: {by_name} (load {os.getloadavg()[0]:.1f})")
     return found
 
 
@@ -229,9 +231,13 @@ def main() -> None:
     }
     for what, title in titles.items():
         if what in found:
-            theirs, ours = found[what].values()
+            theirs, ours = list(found[what].values())[:2]
             side = f"{statistics.median(ours):.2f} s, {statistics.median(theirs):.2f} s"
             rows.append((*title, f"{ratio(ours, theirs):.2f} x ({side})"))
+    if "many" in found:
+        named, ours = found["many"]["named"], found["many"]["ours"]
+        side = f"{statistics.median(named):.2f} s"
+        rows.append(("the same, against jobs by hand that name their outputs", "", "", f"{ratio(ours, named):.2f} x ({side})"))
     if "queue" in found:
         seen, cpu = middle["queue"], {name: share for name, share in middle["queue"].items() if name.startswith("cpu of ")}
         rows.append(

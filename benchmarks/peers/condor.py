@@ -2,6 +2,7 @@
 
     python condor.py RELEASE FOLDER first           seconds from nothing to the result of a first job
     python condor.py RELEASE FOLDER many JOBS       seconds that so many short jobs take
+    python condor.py RELEASE FOLDER named JOBS      the same, of jobs that name their outputs and so start sooner
     python condor.py RELEASE FOLDER queue JOBS      seconds of a projected query of so many idle jobs
 
 RELEASE is where the daemons are; FOLDER is new. Only tokens open anything, as in ours; nothing is looked after once it runs.
@@ -246,10 +247,11 @@ def main() -> None:
         schedd = find_schedd()
         if what == "first":
             assert results(schedd, folder, submit(schedd, folder, 1), 1) == ["499500\n"]
-        elif what == "many":
+        elif what in ("many", "named"):
+            named = {"transfer_output_files": '""'} if what == "named" else {}
             results(schedd, folder, submit(schedd, folder, 2), 2)  # the workers are there
             began = time.perf_counter()
-            assert len(results(schedd, folder, submit(schedd, folder, count), count)) == count
+            assert len(results(schedd, folder, submit(schedd, folder, count, **named), count)) == count
         else:
             import htcondor2
 
