@@ -100,7 +100,9 @@ async def test_a_worker_that_retires_finishes_its_job(place: Place, tmp_path: Pa
 
 async def test_a_job_of_a_killed_worker_runs_elsewhere(place: Place, tmp_path: Path) -> None:
     async with await launch(workers=1) as pool, Batch.of(pool) as batch:
-        job = await marked(batch, tmp_path)
+        job = await marked(batch, tmp_path, job_lease_duration=10)
+        usual = await batch.submit("echo", request_memory=5000)
+        assert (await batch.jobs(usual, "JobLeaseDuration"))[0]["JobLeaseDuration"] == 40
         await until((tmp_path / "begun.0").exists, within=UP)
         place.instances("higgs")["worker-1"].kill()
         await until(lambda: begun(tmp_path), within=UP, meets=lambda times: times == 2)
