@@ -14,7 +14,6 @@ import pytest
 from jupyter_dodas import aio
 from jupyter_dodas.errors import JobFailed, JobHeld
 from jupyter_dodas.services.htcondor.face import HtcondorCluster
-from jupyter_dodas.spec import Condition, Phase, Record
 from jupyter_dodas.testing.waiting import until
 from tests.namespace import Namespace, install_controller
 from tests.place import ROOT
@@ -74,15 +73,16 @@ async def running(*jobs: Any) -> None:
     await until(lambda: {job.status() for job in jobs}, within=UP, meets=lambda states: states == {"running"})
 
 
-async def replaced(pool: aio.Cluster, name: str, before: Record) -> None:
-    """Wait until an instance is another one than it was, and all is well again."""
+def uid(namespace: Namespace, instance: str) -> str:
+    """Return which pod it is that has an instance run, once it runs."""
+    named = [pod for pod in namespace.pods() if pod["metadata"]["name"] == f"pool-{instance}"]
+    return "".join(pod["metadata"]["uid"] for pod in named if pod["status"].get("phase") == "Running")
 
-    def well(record: Record) -> bool:
-        instances = record.status.instances
-        another = name in instances and instances[name].started != before.status.instances[name].started
-        return another and record.status.phase is Phase.READY and all(i.condition is Condition.READY for i in instances.values())
 
-    await until(pool.record, within=UP, meets=well)
+async def replaced(namespace: Namespace, pool: aio.Cluster, instance: str, before: str) -> None:
+    """Wait until an instance runs in another pod, and all is well again."""
+    await until(lambda: uid(namespace, instance), within=UP, meets=lambda now: now not in ("", before))
+    await pool.wait(timeout=UP)
 
 
 async def test_the_queue_outlives_its_manager_and_no_job_is_lost(namespace: Namespace, pool: HtcondorCluster) -> None:
@@ -91,21 +91,21 @@ async def test_the_queue_outlives_its_manager_and_no_job_is_lost(namespace: Name
     short = [await pool.submit(sleep, 0) for _ in range(3)]
     await running(*long)
 
-    before = await pool.record()
+    before = uid(namespace, "manager")
     namespace.kubectl("delete", "pod", "pool-manager", "--wait=false")
-    await replaced(pool, "manager", before)
+    await replaced(namespace, pool, "manager", before)
 
-    before = await pool.record()
-    (manager,) = (pod for pod in namespace.pods() if pod["metadata"]["name"] == "pool-manager")
-    os.kill(namespace.process(manager["metadata"]["uid"]), signal.SIGKILL)
-    await replaced(pool, "manager", before)
+    before = uid(namespace, "manager")
+    os.kill(namespace.process(before), signal.SIGKILL)
+    await replaced(namespace, pool, "manager", before)
 
     assert await asyncio.gather(*long) == [0, 0], "jobs that ran meanwhile went on"
     assert len(await asyncio.gather(*short)) == 3
 
-    waiting = await pool.submit_description({"executable": "/bin/true", "transfer_executable": "false", "hold": "true"})
+    waiting = [await pool.submit(sleep, 600) for _ in range(3)]
+    names = {job.job_id for job in waiting}
     await pool.restart(timeout=UP)
-    assert [job.job_id for job in waiting] == [f"{job.ClusterId}.{job.ProcId}" for job in (await pool.queue()).itertuples()]
+    assert set((await pool.queue()).index) == names
 
 
 async def test_whoever_leaves_finishes_first(namespace: Namespace, pool: HtcondorCluster) -> None:
@@ -117,13 +117,13 @@ async def test_whoever_leaves_finishes_first(namespace: Namespace, pool: Htcondo
     await pool.wait(timeout=UP)
 
     # As when its node is emptied: nobody asked the controller.
-    before = await pool.record()
-    (left,) = (name for name in before.status.instances if name != "manager")
+    (left,) = (name for name in (await pool.record()).status.instances if name != "manager")
+    before = uid(namespace, left)
     job = await pool.submit(sleep, 10)
     await running(job)
     namespace.kubectl("delete", "pod", f"pool-{left}", "--wait=false")
     assert await job == 0
-    await replaced(pool, left, before)
+    await replaced(namespace, pool, left, before)
     assert await (await pool.submit(pow, 2, 5)) == 32
 
 
@@ -148,6 +148,14 @@ def shell(script: str) -> str:
     return done.stdout
 
 
+async def test_commands_reach_it_from_outside(pool: HtcondorCluster) -> None:
+    job = await pool.submit(sleeper(), 600)
+    assert await asyncio.to_thread(lambda: job.job_id)
+    said = await asyncio.to_thread(shell, "condor_q -totals; condor_status -compact; condor_rm -all")
+    assert "Total for query: 1 jobs" in said
+    assert "All jobs have been marked for removal" in said
+
+
 INSIDE = """
 import warnings
 import jupyter_dodas as dodas
@@ -159,13 +167,7 @@ print("left", list(dodas.list()))
 """
 
 
-async def test_commands_from_outside_and_a_notebook_inside(namespace: Namespace, pool: HtcondorCluster) -> None:
-    assert await (await pool.submit(pow, 2, 10)) == 1024
-    assert "Total for query: 0 jobs" in await asyncio.to_thread(shell, "condor_q -totals; condor_status -compact")
-    await pool.stop()
-
-    for process in namespace.place.controllers():
-        process.kill()
+async def test_a_notebook_in_the_namespace_has_jobs_run(namespace: Namespace) -> None:
     namespace.install("user.yaml")
     install_controller(namespace)
     namespace.become("alice", "jupyter-dodas-user")
