@@ -171,11 +171,11 @@ class Follower:
             items = [_item(future._work) for future in alike]  # noqa: SLF001
             try:
                 jobs = self._session.submit(work.description, items=items, spool=self._spool)
-            except PoolUnreachable:
-                with self._changed:
-                    self._waiting = [*(future for future in batch if not future._job), *self._waiting]  # noqa: SLF001
-                raise
-            except DodasError as error:
+            except Exception as error:
+                if not isinstance(error, DodasError) or isinstance(error, PoolUnreachable):
+                    with self._changed:
+                        self._waiting = [*(future for future in batch if not future._job), *self._waiting]  # noqa: SLF001
+                    raise
                 for future in alike:
                     _settle(future, error)
                 continue
