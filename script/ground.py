@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jupyter_dodas import settings
+from jupyter_dodas import registry, settings
 from jupyter_dodas.errors import DodasError, MissingRights
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ GROUNDS: Final[Mapping[str, Callable[..., AbstractAsyncContextManager[Mapping[st
 
 
 def start_test_cluster(say: Say) -> bool:
-    """See that the test cluster runs and has its image, and point this process at it; return whether it was started for that.
+    """See that the test cluster runs and has its images, and point this process at it; return whether it was started for that.
 
     Raises
     ------
@@ -93,8 +93,8 @@ def start_test_cluster(say: Say) -> bool:
             remedy="Point KUBECONFIG at a cluster of yours, or run it as root: sudo script/up --backend kubernetes",
         )
     began = time.monotonic()
-    say("Making the image of the pods and the test cluster, where they are missing ...")
-    script("images", "worker")
+    say("Making the images of the pods and the test cluster, where they are missing ...")
+    script("images", *sorted({registry.service(kind).image for kind in registry.kinds() if not registry.is_hidden(kind)}))
     there = subprocess.run([SCRIPTS / "kubernetes", "status"], capture_output=True, check=False).returncode == 0
     found = re.fullmatch(r"export KUBECONFIG=(\S+) PATH=(\S+):\$PATH\n", script("kubernetes", "up"))
     assert found is not None, "script/kubernetes tells a shell how to use the cluster"
