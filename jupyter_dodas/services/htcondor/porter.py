@@ -25,6 +25,8 @@ _UNSENT: Final = (
     *("collector", "locate", "find daemon"),
 )
 """Parts of messages which say that a request has not reached the queue."""
+_NONE: Final = "Unable to edit jobs matching constraint"
+"""What the library says when there are none."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,13 @@ class Porter:
         said = self._schedd.act(getattr(self._library.JobAction, action), jobs if isinstance(jobs, str) else [*jobs], (reason, 0))
         return int(said["TotalSuccess"]) if said is not None else 0
 
-    def _do_edit(self, jobs: Sequence[str], attribute: str, value: str) -> None:
-        self._schedd.edit([*jobs], attribute, value)
+    def _do_edit(self, jobs: str | Sequence[str], attribute: str, value: str) -> int:
+        try:
+            return int(self._schedd.edit(jobs if isinstance(jobs, str) else [*jobs], attribute, value))
+        except self._library.HTCondorException as error:
+            if _NONE not in str(error):
+                raise
+            return 0
 
     def _do_clauses(self, job: str) -> list[tuple[str, int]]:
         """Return the clauses of what a job requires, and how many slots meet each."""

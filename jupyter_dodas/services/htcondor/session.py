@@ -136,9 +136,16 @@ class Session:
         """Fetch the files of jobs that have ended, to the folders that they were submitted from."""
         self._ask("retrieve", [*jobs], patience=_PATIENCE + 10 * len(jobs))
 
-    def edit(self, jobs: Sequence[str], attribute: str, value: str) -> None:
-        """Change an attribute of jobs."""
-        self._ask("edit", [*jobs], attribute, value)
+    def edit(self, jobs: str | Sequence[str], attribute: str, value: str) -> int:
+        """Change an attribute of jobs, and return of how many.
+
+        Parameters
+        ----------
+        jobs
+            Their names, or a constraint: what it says of each job holds until the job is changed, whoever else asks meanwhile.
+        """
+        changed: int = self._ask("edit", jobs if isinstance(jobs, str) else [*jobs], attribute, value) if jobs else 0
+        return changed
 
     def act(self, action: str, jobs: str | Sequence[str], reason: str) -> int:
         """Do something to jobs, and return to how many.
