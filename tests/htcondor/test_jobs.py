@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -165,6 +166,85 @@ def test_descriptions_in_htcondors_own_words(pool: Cluster, tmp_path: Path, monk
     (picky,) = pool.submit_description({"executable": "run.sh", "requirements": 'TARGET.Flavour == "sweet"'})
     assert "Flavour" in str(blocking_until(picky.why, within=PATIENT, meets=lambda why: "Flavour" in str(why)))
     assert picky.cancel()
+
+
+LOST = """\
+import os, sys, time
+from pathlib import Path
+import jupyter_dodas as dodas
+
+gate, kept = sys.argv[1:]
+
+
+def square(x):
+    while not os.path.exists(gate):
+        time.sleep(0.1)
+    if x == 13:
+        raise ValueError("unlucky")
+    return x * x
+
+
+until = 'until [ -e "$0" ]; do sleep 0.1; done; echo by a program; echo x > out; echo y > other'
+pool = dodas.connect("higgs")
+futures = [pool.submit(square, 6), pool.submit(square, 13)]
+futures.append(pool.submit("/bin/sh", "-c", until, gate, outputs={"out": kept, "other": None}, name="program"))
+futures += pool.map(square, range(5), bundle=3).jobs
+names = [future.job_id for future in futures]
+futures += pool.submit_description({"executable": "/bin/ls", "arguments": gate, "output": "raw", "hold": "true"})
+print(*names, futures[-1].job_id, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_has_submitted_is_found_again(pool: Cluster, tmp_path: Path) -> None:
+    gate, kept = tmp_path / "gate", tmp_path / "kept" / "out"
+    command = [sys.executable, "-c", LOST, str(gate), str(kept)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            names = process.stdout.readline().split()
+        finally:
+            process.kill()
+    gate.touch()
+    assert len(names) == 6
+    mine = pool.submit(function(NAP, "nap"), 0.1)
+    assert mine.result(PATIENT) == 0.1, "the others are before it, so some have ended"
+    pool.release(names[-1])
+
+    again = dodas.connect("higgs")
+    assert [future.job_id for future in again.jobs('JobBatchName == "program"')] == [names[2]]
+    found = again.jobs()
+    assert [future.job_id for future in found] == names
+    assert {*map(id, again.jobs())} <= {*map(id, found)}, "a job has one future"
+    six, unlucky, program, first, second, raw = found
+    assert six.result(PATIENT) == 36
+    with pytest.raises(ValueError, match="unlucky"):
+        unlucky.result(PATIENT)
+    assert program.result(PATIENT).stdout == "by a program\n"
+    assert kept.read_text() == "x\n"
+    assert program.outputs["other"].read_text() == "y\n"
+    assert (first.result(PATIENT), second.result(PATIENT)) == ([0, 1, 4], [9, 16])
+    assert raw.result(PATIENT, through_hold=True).stdout == f"{gate}\n"
+    assert blocking_until(again.jobs, within=PATIENT, meets=lambda left: not left) == []
+
+
+def test_a_result_goes_to_one_process_and_the_other_is_told(pool: Cluster) -> None:
+    nap = function(NAP, "nap")
+    mine = [pool.submit(nap, seconds) for seconds in (0, 0.1, 0.2, 0.3)]
+    assert pool.jobs() == mine, "the very futures"
+    others = dodas.connect("higgs").jobs()
+    assert {future.job_id for future in others} <= {future.job_id for future in mine}
+    values = {future.job_id: value for future, value in zip(mine, (0, 0.1, 0.2, 0.3), strict=True)}
+    got = []
+    for future in (*mine, *others):
+        error = future.exception(PATIENT)
+        if error is None:
+            assert future.result() == values[future.job_id]
+            got.append(future.job_id)
+        else:
+            assert isinstance(error, JobRemoved)
+            assert "fetched already" in str(error)
+    assert sorted(got) == sorted(values)
 
 
 def test_waiting_can_be_interrupted_and_awaited(pool: Cluster) -> None:

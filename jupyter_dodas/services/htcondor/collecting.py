@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jupyter_dodas.errors import JobFailed
+from jupyter_dodas.services.htcondor.ends import lost
 from jupyter_dodas.services.htcondor.futures import JobResult, Work
 from jupyter_dodas.services.htcondor.submitting import LEFT, PAYLOAD, RESULT, SCRIPT
 
@@ -26,7 +27,14 @@ def left(work: Work, ad: Mapping[str, Any]) -> JobResult:
     ----------
     ad
         What the queue says of it.
+
+    Raises
+    ------
+    JobRemoved
+        If it is not there.
     """
+    if not work.folder.is_dir():
+        raise lost(f"{ad['ClusterId']}.{ad['ProcId']}", f"There is no folder {work.folder} here any more.")
     by_signal = ad.get("ExitBySignal") is True
     return JobResult(
         job=f"{ad['ClusterId']}.{ad['ProcId']}",

@@ -7,7 +7,7 @@ that run. So a thousand jobs take hardly more of the queue's time than one.
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from itertools import count, groupby
@@ -15,14 +15,16 @@ from logging import getLogger
 from typing import Final
 from uuid import uuid4
 
-from jupyter_dodas.errors import BadInput, DodasError, JobHeld, JobRemoved, NotFound, PoolUnreachable
+from jupyter_dodas.errors import BadInput, DodasError, JobHeld, NotFound, PoolUnreachable
 from jupyter_dodas.services.htcondor import collecting
+from jupyter_dodas.services.htcondor.claiming import claim, is_free
+from jupyter_dodas.services.htcondor.ends import lost, overdue, removed, stopped
 from jupyter_dodas.services.htcondor.futures import JobFuture, Work
 from jupyter_dodas.services.htcondor.matching import Why
 from jupyter_dodas.services.htcondor.reasons import UNDER_WAY, explain
 from jupyter_dodas.services.htcondor.session import Ad, Session
 from jupyter_dodas.services.htcondor.states import COMPLETED, HELD, State
-from jupyter_dodas.services.htcondor.submitting import FETCHED, OVERDUE, SESSION
+from jupyter_dodas.services.htcondor.submitting import FETCHED, OVERDUE, SESSION, TAKEN
 
 __all__ = ["Follower", "constraint_of", "name_of"]
 
@@ -41,9 +43,15 @@ _SHARE: Final = 10
 _CENSUS: Final = 2.0
 """Seconds after which all are counted, at the least: who removes a job says so to nobody."""
 _LINGER: Final = 20.0
+_SENT: Final = 30.0
+"""Seconds that `Follower.recall` waits for jobs that are on their way into the queue."""
+_HOLD: Final = 60.0
+_HOLD_SPOOLED: Final = 10.0
+"""Seconds for which results are taken that are to be fetched: for all of a batch, and for each job whose files are in the spool."""
 _COLUMNS: Final = (
     *("ClusterId", "ProcId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal"),
     *("HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RequestMemory", "MemoryUsage", "RemoveReason"),
+    *("SUBMIT_Iwd", FETCHED, TAKEN),
 )
 
 
@@ -70,7 +78,10 @@ class Follower:
         self.key = uuid4().hex[:16]
         self._changed = threading.Condition()
         self._waiting: list[JobFuture] = []
+        self._sending: list[JobFuture] = []
         self._followed: dict[str, JobFuture] = {}
+        self._others: dict[str, str] = {}  # of those, the ones of other processes, and by which key they were followed
+        self._ended: set[str] = set()
         self._thread: threading.Thread | None = None
         self._event = 0.0
         self._counted = 0.0
@@ -93,6 +104,31 @@ class Follower:
             self._wake()
         return futures
 
+    def recall(self, find: Callable[[], Mapping[str, Ad]], work: Callable[[Ad], Work]) -> list[JobFuture]:
+        """Return futures of jobs that may be those of other processes; for jobs of this one, the futures that there are.
+
+        Parameters
+        ----------
+        find
+            Tells which, by their names.
+        work
+            Says how the results of one are read.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._sending, _SENT)
+        futures, found = [], find()
+        with self._changed:
+            for job, ad in found.items():
+                if job not in self._followed and job not in self._ended and ad[SESSION] != self.key:
+                    future = JobFuture(self, work(ad))
+                    future._named(job)  # noqa: SLF001
+                    self._followed[job], self._others[job] = future, ad[SESSION]
+                if job in self._followed:
+                    futures.append(self._followed[job])
+            if futures:
+                self._wake()
+        return futures
+
     def state(self, future: JobFuture) -> State:
         """See `Follows`."""
         if not future._job:  # noqa: SLF001
@@ -108,15 +144,14 @@ class Follower:
         for future in late:
             with suppress(NotFound):
                 self._session.act("Remove", [future.job_id], "It was cancelled.")
-        with self._changed:
-            for future in late:
-                self._followed.pop(future._job, None)  # noqa: SLF001
+        for future in late:
+            self._forget(future)
         for future in futures:
             collecting.discard(future._work)  # noqa: SLF001
 
     def close(self) -> None:
         """Follow nothing any more: the pool has stopped."""
-        self._give_up(_stopped(self._name))
+        self._give_up(stopped(self._name))
 
     def _wake(self) -> None:
         self._event = time.monotonic()
@@ -135,7 +170,7 @@ class Follower:
             except (PoolUnreachable, NotFound) as error:
                 trouble += 1
                 if self._is_gone():
-                    self._give_up(_stopped(self._name))
+                    self._give_up(stopped(self._name))
                     self._session.close()
                 elif trouble == 3:
                     logger.warning("The jobs of %s cannot be looked at now: %s", self._name, error)
@@ -166,6 +201,15 @@ class Follower:
     def _submit(self) -> None:
         with self._changed:
             batch, self._waiting = self._waiting, []
+            self._sending = batch
+        try:
+            self._send(batch)
+        finally:
+            with self._changed:
+                self._sending = []
+                self._changed.notify_all()
+
+    def _send(self, batch: Sequence[JobFuture]) -> None:
         for alike in _alike(batch):
             work = alike[0]._work  # noqa: SLF001
             items = [_item(future._work) for future in alike]  # noqa: SLF001
@@ -188,18 +232,18 @@ class Follower:
     def _look(self) -> None:
         """See what has become of the jobs."""
         with self._changed:
-            followed = dict(self._followed)
+            followed, keys = dict(self._followed), sorted({self.key, *self._others.values()})
         if not followed:
             return
-        mine = f'{SESSION} == "{self.key}"'
-        worth = f"{mine} && JobStatus > 2 && HoldReasonCode =!= {UNDER_WAY} && {FETCHED} =!= true"
+        mine = " || ".join(f'{SESSION} == "{key}"' for key in keys)
+        worth = f"({mine}) && JobStatus > 2 && HoldReasonCode =!= {UNDER_WAY} && {FETCHED} =!= true"
         seen = {name_of(ad): ad for ad in self._session.jobs(worth, _COLUMNS)}
-        ended = [(followed[job], ad) for job, ad in seen.items() if job in followed and ad["JobStatus"] == COMPLETED]
+        ended = {job: (followed[job], ad) for job, ad in seen.items() if job in followed and ad["JobStatus"] == COMPLETED}
         held = {job: ad for job, ad in seen.items() if job in followed and ad["JobStatus"] == HELD}
         for job, future in followed.items():
             if job not in held and future.held is not None:
                 future._hold(None)  # noqa: SLF001
-        self._collect(ended)
+        self._collect({job: one for job, one in ended.items() if is_free(one[1], self.key)})
         for job, ad in held.items():
             self._see_held(followed[job], ad)
         if (now := time.monotonic()) - self._counted > _CENSUS:
@@ -208,16 +252,29 @@ class Follower:
             self._counted += (time.monotonic() - now) * _SHARE
             self._see_gone({job: future for job, future in followed.items() if job not in there and not future.done()})
 
-    def _collect(self, ended: Sequence[tuple[JobFuture, Ad]]) -> None:
+    def _collect(self, ended: Mapping[str, tuple[JobFuture, Ad]]) -> None:
         for start in range(0, len(ended), _BATCH):
-            batch = ended[start : start + _BATCH]
-            jobs = [name_of(ad) for _, ad in batch]
-            if self._spool:
-                self._session.retrieve(jobs)
-            for future, ad in batch:
-                self._finish(future, ad)
+            jobs = [*ended][start : start + _BATCH]
+            spooled = [job for job in jobs if ended[job][1].get("SUBMIT_Iwd")]
+            taken, until = claim(self._session, self.key, jobs, _HOLD + _HOLD_SPOOLED * len(spooled))
+            self._retrieve({job: ended[job][0] for job in spooled if job in taken})
+            done = []
+            for job in filter(taken.__contains__, jobs):
+                if time.time() > until:  # somebody else may have it now
+                    break
+                self._finish(*ended[job])
+                done.append(job)
             with suppress(DodasError):  # they go by themselves, later
-                self._session.edit(jobs, FETCHED, "true")
+                self._session.edit(done, FETCHED, "true")
+
+    def _retrieve(self, spooled: Mapping[str, JobFuture]) -> None:
+        for job, future in spooled.items():
+            work = future._work  # noqa: SLF001
+            for attribute, value in work.moved.items():
+                work.folder.mkdir(parents=True, exist_ok=True)
+                self._session.edit([job], attribute, value)
+        if spooled:
+            self._session.retrieve([*spooled])
 
     def _finish(self, future: JobFuture, ad: Ad) -> None:
         try:
@@ -235,7 +292,7 @@ class Follower:
         if code == OVERDUE and future._work.deadline is not None:  # noqa: SLF001
             with suppress(DodasError):
                 self._session.act("Remove", [job], "It ran for too long.")
-            self._drop(future, _overdue(job, future._work.deadline))  # noqa: SLF001
+            self._drop(future, overdue(job, future._work.deadline))  # noqa: SLF001
         elif future.held is None:
             said = explain(code, int(ad.get("HoldReasonSubCode") or 0), str(ad.get("HoldReason") or ""))
             reason = JobHeld(f"Job {job} of {self._name!r} is held: {said.words}", cause=_detail(ad), remedy=said.remedy)
@@ -245,10 +302,14 @@ class Follower:
     def _see_gone(self, gone: dict[str, JobFuture]) -> None:
         for job, future in gone.items():
             known = self._session.history(constraint_of(job), _COLUMNS, limit=1)
-            if known and known[0]["JobStatus"] == COMPLETED:
+            if known and known[0].get(FETCHED) is True:
+                # Its folder is for who has fetched it.
+                self._forget(future)
+                _settle(future, lost(job, "Its result was fetched already, by another process."))
+            elif known and known[0]["JobStatus"] == COMPLETED:
                 self._finish(future, known[0])
             else:
-                self._drop(future, _removed(job, known[0] if known else {}, future._work.deadline))  # noqa: SLF001
+                self._drop(future, removed(job, known[0] if known else {}, future._work.deadline))  # noqa: SLF001
 
     def _drop(self, future: JobFuture, error: Exception) -> None:
         self._forget(future)
@@ -257,13 +318,16 @@ class Follower:
 
     def _forget(self, future: JobFuture) -> None:
         with self._changed:
-            self._followed.pop(future._job, None)  # noqa: SLF001
+            job = future._job  # noqa: SLF001
+            self._followed.pop(job, None)
+            self._others.pop(job, None)
+            self._ended.add(job)
             self._event = time.monotonic()
 
     def _give_up(self, error: Exception) -> None:
         with self._changed:
             left = [*self._waiting, *self._followed.values()]
-            self._waiting, self._followed = [], {}
+            self._waiting, self._followed, self._others = [], {}, {}
         for future in left:
             _settle(future, error)
 
@@ -311,28 +375,3 @@ def _settle(future: JobFuture, error: BaseException | None, value: object = None
 
 def _detail(ad: Ad) -> str:
     return f"HTCondor says: {ad['HoldReason']}" if ad.get("HoldReason") else ""
-
-
-def _overdue(job: str, deadline: float | None) -> JobRemoved:
-    after = f" of {deadline:g} s" if deadline is not None else ""
-    return JobRemoved(
-        f"Job {job} has been removed: it ran for longer than its deadline{after}",
-        cause="It did not end by itself.",
-        remedy="Give it a later deadline, or less to do.",
-    )
-
-
-def _removed(job: str, ad: Ad, deadline: float | None) -> JobRemoved:
-    if ad.get("HoldReasonCode") == OVERDUE:
-        return _overdue(job, deadline)
-    return JobRemoved(
-        f"Job {job} has been removed from the queue",
-        cause=str(ad.get("RemoveReason") or "Somebody, or a policy, has taken it away."),
-        remedy="Submit it again if it is still wanted.",
-    )
-
-
-def _stopped(name: str) -> JobRemoved:
-    return JobRemoved(
-        f"The pool {name!r} has been stopped, and its jobs with it", cause="", remedy="Launch it and submit them again."
-    )

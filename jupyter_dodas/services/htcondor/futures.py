@@ -72,6 +72,8 @@ class Work:
         Seconds that it may run.
     stdout, stderr
         Files for what it writes.
+    moved
+        Attributes of the job that bring its results to that folder, if it was submitted from another.
     """
 
     description: Mapping[str, str]
@@ -83,6 +85,7 @@ class Work:
     deadline: float | None = None
     stdout: str = OUTPUT
     stderr: str = ERROR
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 class Follows(Protocol):

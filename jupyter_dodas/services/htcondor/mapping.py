@@ -1,12 +1,12 @@
 """Many calls in few jobs: how they are bundled, and their results in order."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, overload
 
 from jupyter_dodas.services.htcondor.futures import JobFuture
-from jupyter_dodas.services.htcondor.payload import Outcome
+from jupyter_dodas.services.htcondor.payload import Outcome, value_of
 
-__all__ = ["Results", "bundles"]
+__all__ = ["Results", "Values", "bundles"]
 
 _FIRST: Final = 0.7
 """The part of the calls that is handed out first. The rest goes to whoever has done that, so that all end at about one time."""
@@ -42,11 +42,52 @@ def _even(calls: int, parts: int, size: int | None = None) -> list[int]:
     return [calls // parts + (part < calls % parts) for part in range(parts)]
 
 
+class Values(Sequence[Any]):
+    """What the calls of one job gave, in their order, as a list. What a call raised is raised where it is taken.
+
+    Parameters
+    ----------
+    job
+        The name of the job.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, outcomes: Sequence[Outcome], job: str) -> None:
+        self._outcomes, self._job = outcomes, job
+
+    def __repr__(self) -> str:
+        return repr([self._told(outcome) for outcome in self._outcomes])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | Values) and [*self] == [*other]
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Any]: ...
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [value_of(outcome, self._job) for outcome in self._outcomes[place]]
+        return value_of(self._outcomes[place], self._job)
+
+    def _told(self, outcome: Outcome) -> Any:
+        try:
+            return value_of(outcome, self._job)
+        except Exception as error:  # noqa: BLE001 - shown, not raised
+            return error
+
+
 class Results(Iterator[Any]):
     """What the calls of a map gave, in their order. What a call raised is raised in its place, and those after it still come."""
 
-    def __init__(self, futures: Sequence[JobFuture], sizes: Sequence[int], value: Callable[[Outcome, str], Any]) -> None:
-        self._futures, self._sizes, self._value = futures, sizes, value
+    def __init__(self, futures: Sequence[JobFuture], sizes: Sequence[int]) -> None:
+        self._futures, self._sizes = futures, sizes
         self._bundle = self._place = 0
 
     def __repr__(self) -> str:
@@ -63,22 +104,19 @@ class Results(Iterator[Any]):
         future = self._futures[self._bundle]
         held = future.held is not None
         try:
-            found: Sequence[Outcome] | None = future.result()
+            found: Sequence[Any] = future.result()
         except BaseException:
             if held or not future.done():  # it may still end well, and is asked again
                 raise
             self._go_on()
             raise
-        # What a function cannot be understood for is the same for all calls of a job.
-        outcome = found[self._place if len(found) > 1 else 0] if found else None
-        job = future.job_id
+        place = self._place
         self._go_on()
-        assert outcome is not None
-        return self._value(outcome, job)
+        return found[place]
 
     @property
     def jobs(self) -> Sequence[JobFuture]:
-        """The futures of the jobs."""
+        """The futures of the jobs. The result of each is a list of what its calls gave."""
         return self._futures
 
     def cancel(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from jupyter_dodas.errors import BadInput, DodasError, JobFailed, NotSupported
 from jupyter_dodas.services.dask.modules import Bundle, folders, nearby
 
-__all__ = ["Call", "Outcome", "digest", "outcomes", "pack", "pack_function", "pack_modules", "value_of"]
+__all__ = ["Call", "Outcome", "digest", "is_foreign", "outcomes", "pack", "pack_function", "pack_modules", "value_of"]
 
 Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 """Arguments by position and by name."""
@@ -79,6 +79,11 @@ def outcomes(result: Path) -> Sequence[Outcome]:
     except Exception:  # noqa: BLE001 - a file that is not whole
         return []
     return found
+
+
+def is_foreign(outcome: Outcome) -> bool:
+    """Whether the function could not be understood there: then this is the outcome of all calls."""
+    return outcome[0] == "foreign"
 
 
 def value_of(outcome: Outcome, job: str) -> Any:

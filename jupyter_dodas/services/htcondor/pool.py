@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_dodas import settings
 from jupyter_dodas.errors import BadInput, NotFound
-from jupyter_dodas.services.htcondor import frames, mapping, matching, payload, preparing, submitting
+from jupyter_dodas.services.htcondor import frames, mapping, matching, payload, recalling, submitting
 from jupyter_dodas.services.htcondor.following import Follower, constraint_of, name_of
-from jupyter_dodas.services.htcondor.futures import JobFuture, JobResult
+from jupyter_dodas.services.htcondor.futures import JobFuture
 from jupyter_dodas.services.htcondor.matching import Why
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
-from jupyter_dodas.services.htcondor.payload import Outcome
 from jupyter_dodas.services.htcondor.preparing import Asked, Workshop
-from jupyter_dodas.services.htcondor.session import Session, Where
+from jupyter_dodas.services.htcondor.recalling import Sort
+from jupyter_dodas.services.htcondor.session import Ad, Session, Where
 from jupyter_dodas.services.htcondor.states import HELD
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class Pool:
         packed = payload.pack_function(function)
         works, start = [], 0
         for size in sizes:
-            works.append(self._workshop.call(function, calls[start : start + size], asked, _all_of, packed))
+            works.append(self._workshop.call(function, calls[start : start + size], asked, packed, sort=Sort.CALLS))
             start += size
-        return mapping.Results(self._follower.follow(works), sizes, payload.value_of)
+        return mapping.Results(self._follower.follow(works), sizes)
 
     def submit_description(self, description: str | Mapping[str, str], count: int) -> list[JobFuture]:
         """See `HtcondorCluster.submit_description`."""
@@ -105,9 +105,19 @@ class Pool:
         )
         if not jobs:
             return []
-        columns = ("ClusterId", "ProcId", "Iwd", "Out", "Err", "SUBMIT_Iwd", "TransferOutputRemaps", "SUBMIT_TransferOutputRemaps")
-        ads = {name_of(ad): ad for ad in self.session.jobs(f"ClusterId == {int(jobs[0].partition('.')[0])}", columns)}
-        return self._follower.adopt(jobs, [preparing.raw(ads[job]) for job in jobs])
+        cluster = int(jobs[0].partition(".")[0])
+        ads = {name_of(ad): ad for ad in self.session.jobs(f"ClusterId == {cluster}", recalling.COLUMNS)}
+        return self._follower.adopt(jobs, [recalling.raw(ads[job]) for job in jobs])
+
+    def jobs(self, constraint: str | None) -> list[JobFuture]:
+        """See `HtcondorCluster.jobs`."""
+        mine = f"({constraint}) && " if constraint else ""
+
+        def find() -> Mapping[str, Ad]:
+            ads = [ad for ad in self.session.jobs(f"{mine}{recalling.UNFETCHED}", recalling.COLUMNS) if recalling.is_ours(ad)]
+            return {name_of(ad): ad for ad in sorted(ads, key=lambda ad: (ad["ClusterId"], ad["ProcId"]))}
+
+        return self._follower.recall(find, lambda ad: recalling.recalled(ad, self._workshop.spare))
 
     def queue(self, constraint: str | None) -> "pd.DataFrame":
         """See `HtcondorCluster.queue`."""
@@ -175,18 +185,10 @@ class Pool:
             works = [self._workshop.run(program, arguments, asked) for arguments, _ in calls]
         elif callable(what):
             packed = payload.pack_function(what)
-            works = [self._workshop.call(what, [call], asked, _only_one, packed) for call in calls]
+            works = [self._workshop.call(what, [call], asked, packed) for call in calls]
         else:
             raise _no_function(what)
         return self._follower.follow(works)
-
-
-def _only_one(outcomes: Sequence[Outcome], left: JobResult) -> Any:
-    return payload.value_of(outcomes[0], left.job)
-
-
-def _all_of(outcomes: Sequence[Outcome], _: JobResult) -> Sequence[Outcome]:
-    return outcomes
 
 
 def _constraint(jobs: Any) -> str:

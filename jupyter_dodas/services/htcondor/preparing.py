@@ -11,12 +11,13 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, Final
 
-from jupyter_dodas.errors import BadInput, NotFound
-from jupyter_dodas.services.htcondor import collecting, job, payload, submitting
-from jupyter_dodas.services.htcondor.futures import JobResult, Work
+from jupyter_dodas.errors import BadInput
+from jupyter_dodas.services.htcondor import job, payload, recalling, submitting
+from jupyter_dodas.services.htcondor.futures import Work
+from jupyter_dodas.services.htcondor.recalling import Sort
 from jupyter_dodas.services.htcondor.submitting import LEFT, PAYLOAD, RESULT, SCRIPT, Needs
 
-__all__ = ["Asked", "Workshop", "is_sent", "raw"]
+__all__ = ["Asked", "Workshop", "is_sent"]
 
 logger = getLogger(__name__)
 
@@ -24,6 +25,7 @@ _SYSTEM: Final = ("/bin/", "/sbin/", "/usr/", "/lib", "/opt/", "/etc/")
 """Where programs are that workers have as well."""
 _JOB: Final = "_dodas_job.py"
 _MODULES: Final = "_dodas_modules"
+_ROOT: Final = "jobs-"
 
 Outputs = Sequence[str] | Mapping[str, str | os.PathLike[str]]
 
@@ -62,17 +64,18 @@ class Workshop:
         function: Callable[..., Any],
         calls: Sequence[payload.Call],
         asked: Asked,
-        read: Callable[[Sequence[payload.Outcome], JobResult], Any],
         packed: bytes | None = None,
+        *,
+        sort: Sort = Sort.CALL,
     ) -> Work:
         """Make a job that calls a function, once or often.
 
         Parameters
         ----------
-        read
-            Makes of the outcomes what its future gives.
         packed
             The function, if it was packed before.
+        sort
+            Whether its result is what the only call gave, or a list of what all did.
         """
         modules = self._modules()
         content = payload.pack(
@@ -82,18 +85,8 @@ class Workshop:
         (folder / PAYLOAD).write_bytes(content)
         line = submitting.calling(self._python, _JOB)
         inputs = [str(self._shared(_JOB, Path(job.__file__).read_bytes())), *([modules] if modules else [])]
-
-        def read_it(left: JobResult) -> Any:
-            outcomes = payload.outcomes(folder / RESULT)
-            if not outcomes:
-                raise collecting.failure(left)
-            value = read(outcomes, left)
-            if asked.outputs:
-                collecting.succeeded(left)
-            return value
-
         name = asked.name or str(getattr(function, "__name__", type(function).__name__))
-        return self._work(folder, line, [PAYLOAD, *inputs], name, asked, read_it, calls=True)
+        return self._work(folder, line, [PAYLOAD, *inputs], name, asked, sort)
 
     def run(self, program: str, arguments: Sequence[object], asked: Asked) -> Work:
         """Make a job that runs a program."""
@@ -107,14 +100,14 @@ class Workshop:
         line = submitting.command(program, arguments, sent=sent is not None)
         inputs = [str(sent)] if sent is not None else []
         name = asked.name or Path(program).name
-        return self._work(self._folder(), line, inputs, name, asked, collecting.succeeded, program=sent.name if sent else "")
+        return self._work(self._folder(), line, inputs, name, asked, Sort.PROGRAM, program=sent.name if sent else "")
 
     def close(self) -> None:
-        """Remove what jobs were to find: none of them runs any more."""
-        if self._made is not None:
-            _tidy(self._made, over=True)
-            with suppress(OSError):
-                self._base.rmdir()
+        """Remove what jobs were to find, also those of processes that are no more: none of them runs any longer."""
+        for root in self._base.glob(f"{_ROOT}*"):
+            _tidy(root, over=True)
+        with suppress(OSError):
+            self._base.rmdir()
 
     def _work(
         self,
@@ -123,28 +116,37 @@ class Workshop:
         inputs: Sequence[str],
         name: str,
         asked: Asked,
-        read: Callable[[JobResult], Any],
+        sort: Sort,
         *,
-        calls: bool = False,
         program: str = "",
     ) -> Work:
+        calls = sort is not Sort.PROGRAM
         text = submitting.script(line, asked.needs.environment, asked.outputs, calls=calls, program=program)
         (folder / SCRIPT).write_text(text)
         returned = [*([RESULT] if calls else []), *([LEFT] if asked.outputs else [])]
-        description = submitting.description(asked.needs, name, self._session, outputs=returned, share=self._share)
+        deadline = asked.needs.deadline
+        description = {
+            **submitting.description(asked.needs, name, self._session, outputs=returned, share=self._share),
+            **recalling.noted(sort, asked.outputs, deadline),
+        }
+        read = recalling.reader(sort, folder, outputs=bool(asked.outputs))
         lasting = any(target is None for target in asked.outputs.values())
         files = [SCRIPT, *inputs, *asked.inputs]
-        return Work(description, folder, files, read, asked.outputs, lasting=lasting, deadline=asked.needs.deadline)
+        return Work(description, folder, files, read, asked.outputs, lasting=lasting, deadline=deadline)
+
+    def spare(self) -> Path:
+        """Name a folder, which is not there yet, for results of a job that was made elsewhere."""
+        return self._root() / str(next(self._numbers))
 
     def _folder(self) -> Path:
-        folder = self._root() / str(next(self._numbers))
+        folder = self.spare()
         folder.mkdir()
         return folder
 
     def _root(self) -> Path:
         if self._made is None or not self._made.exists():
             self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._made = Path(tempfile.mkdtemp(dir=self._base, prefix="jobs-"))
+            self._made = Path(tempfile.mkdtemp(dir=self._base, prefix=_ROOT))
             weakref.finalize(self, _tidy, self._made)
         return self._made
 
@@ -195,21 +197,3 @@ def _tidy(root: Path, *, over: bool = False) -> None:
             entry.unlink(missing_ok=True)
     with suppress(OSError):  # what jobs have left is there
         root.rmdir()
-
-
-def raw(ad: Mapping[str, Any]) -> Work:
-    """Return how the results of a job with a description of its user's own are read: from where that says.
-
-    Parameters
-    ----------
-    ad
-        What the queue says of it.
-    """
-    folder = Path(str(ad.get("SUBMIT_Iwd") or ad["Iwd"]))
-    if not folder.is_absolute():
-        raise NotFound(str(folder))
-    # Through the spool its output goes by another name, and gets its own again when it is fetched.
-    said = str(ad.get("SUBMIT_TransferOutputRemaps") or ad.get("TransferOutputRemaps") or "")
-    names = dict(pair.split("=", 1) for pair in said.split(";") if "=" in pair)
-    out, err = (names.get(name, name) for name in (str(ad.get(key) or "") for key in ("Out", "Err")))
-    return Work({}, folder, (), collecting.succeeded, lasting=True, stdout=out, stderr=err)

@@ -24,6 +24,7 @@ __all__ = [
     "RESULT",
     "SCRIPT",
     "SESSION",
+    "TAKEN",
     "Needs",
     "calling",
     "command",
@@ -43,8 +44,9 @@ OUTPUT: Final = "_dodas_stdout"
 ERROR: Final = "_dodas_stderr"
 
 SESSION: Final = "DodasSession"
+TAKEN: Final = "DodasTaken"
 FETCHED: Final = "DodasFetched"
-"""Attributes of a job: who waits for it, and whether its results have been fetched."""
+"""Attributes of a job: who waits for it, who fetches its results just now, and whether they have been fetched."""
 
 _MIB: Final = 2**20
 _QUANTUM: Final = 128

@@ -1,7 +1,7 @@
 """Bundles of calls: none is lost, and no more jobs than it takes to keep all slots busy."""
 
+import pickle
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jupyter_dodas.errors import JobHeld
 from jupyter_dodas.services.htcondor.futures import JobFuture, JobResult, Work
-from jupyter_dodas.services.htcondor.mapping import Results, bundles
+from jupyter_dodas.services.htcondor.mapping import Results, Values, bundles
 from jupyter_dodas.services.htcondor.matching import Why
 from jupyter_dodas.services.htcondor.states import State
 
@@ -49,20 +49,31 @@ def future(job: str) -> JobFuture:
     return made
 
 
-def value(outcome: Any, job: str) -> Any:
-    if outcome[0] == "raised":
-        raise ValueError(job)
-    return outcome[1]
+def values(job: str, *given: object) -> Values:
+    """What a job has left whose calls gave, or raised, this."""
+    kinds = ["raised" if isinstance(one, Exception) else "value" for one in given]
+    return Values([(kind, pickle.dumps(one), "words") for kind, one in zip(kinds, given, strict=True)], job)
+
+
+def test_what_the_calls_of_a_job_gave_is_a_list_of_it() -> None:
+    whole = values("1.0", 1, [2], 3)
+    assert whole == [1, [2], 3]
+    assert (whole[-1], whole[:2], len(whole), repr(whole)) == (3, [1, [2]], 3, "[1, [2], 3]")
+    part = values("1.0", 1, ValueError("unlucky"))
+    assert part[0] == 1
+    assert repr(part) == "[1, ValueError('unlucky')]"
+    with pytest.raises(ValueError, match="unlucky"):
+        list(part)
 
 
 def test_results_come_in_order_and_errors_in_their_place() -> None:
     first, second = future("1.0"), future("1.1")
-    second.set_result([("value", 3, ""), ("value", 4, "")])
-    first.set_result([("value", 1, ""), ("raised", 0, "")])
-    results = Results([first, second], [2, 2], value)
+    second.set_result(values("1.1", 3, 4))
+    first.set_result(values("1.0", 1, ValueError("unlucky")))
+    results = Results([first, second], [2, 2])
     assert len(results) == 4
     assert next(results) == 1
-    with pytest.raises(ValueError, match=r"1\.0"):
+    with pytest.raises(ValueError, match="unlucky"):
         next(results)
     assert list(results) == [3, 4]
     assert len(results) == 0
@@ -71,8 +82,8 @@ def test_results_come_in_order_and_errors_in_their_place() -> None:
 def test_a_bundle_whose_job_failed_fails_each_of_its_calls() -> None:
     first, second = future("1.0"), future("1.1")
     first.set_exception(RuntimeError("gone"))
-    second.set_result([("value", 3, "")])
-    results = Results([first, second], [2, 1], value)
+    second.set_result(values("1.1", 3))
+    results = Results([first, second], [2, 1])
     for _ in range(2):
         with pytest.raises(RuntimeError):
             next(results)
@@ -81,12 +92,12 @@ def test_a_bundle_whose_job_failed_fails_each_of_its_calls() -> None:
 
 def test_a_held_bundle_can_be_asked_again() -> None:
     one = future("1.0")
-    results = Results([one], [1], value)
+    results = Results([one], [1])
     one._hold(JobHeld("held"))
     with pytest.raises(JobHeld):
         next(results)
     one._hold(None)
-    one.set_result([("value", 5, "")])
+    one.set_result(values("1.0", 5))
     assert next(results) == 5
 
 

@@ -269,6 +269,23 @@ class HtcondorCluster(FlockingCluster):
         """See `submit_description`."""
         return self._pool().submit_description(description, count)
 
+    async def jobs(self, constraint: str | None = None) -> "list[JobFuture]":
+        """Return futures of the jobs whose results have not been fetched, by whatever process they were submitted.
+
+        Each gives what its first future would have given; the job of a `map`, a list of what its calls gave. Jobs of this process
+        have the futures that they had. The result of a job goes to one process: in others, its future then says so.
+
+        Parameters
+        ----------
+        constraint
+            Of HTCondor: ``'JobBatchName == "fit"'``.
+        """
+        return await asyncio.to_thread(self.blocking_jobs, constraint)
+
+    def blocking_jobs(self, constraint: str | None = None) -> "list[JobFuture]":
+        """See `jobs`."""
+        return self._pool().jobs(constraint)
+
     async def queue(self, constraint: str | None = None) -> "pd.DataFrame":
         """Return the queue: a row for each job, by its name. Memory is in MiB.
 
