@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +58,8 @@ def main() -> None:
     server = socket.socket(fileno=descriptor)
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        # It has no folder for temporary files. What TensorFlow imports asks for one all the same, and puts nothing there.
+        tempfile.tempdir = "/"
         # There is one thread yet: engines start theirs, and what they import they find in what may be read.
         layers = confine([*libraries(), folder], [], memory=memory, files=_FILES, size=_SAID)
         model = engines.load(manifest.engine)

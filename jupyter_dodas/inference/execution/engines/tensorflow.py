@@ -1,16 +1,12 @@
 """TensorFlow itself, on one thread, for what no other engine takes: it calls the signature of a SavedModel."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# A worker has no folder for temporary files. What TensorFlow imports asks for one all the same, and puts nothing there.
-tempfile.tempdir = "/"
+import tensorflow as tf
 
-import tensorflow as tf  # noqa: E402
-
-from jupyter_dodas.inference.execution.engines import Array  # noqa: E402
-from jupyter_dodas.inference.records import Manifest  # noqa: E402
+from jupyter_dodas.inference.execution.engines import Array
+from jupyter_dodas.inference.records import Manifest
 
 __all__ = ["Model"]
 
