@@ -7,9 +7,11 @@ serves one pool, since the library has one configuration for all that a process 
 import os
 import pickle
 import select
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -90,7 +92,11 @@ def address_of(said: str, reached: str) -> str:
     """
     _, _, query = said.strip("<>").partition("?")
     kept = [part for part in query.split("&") if part.startswith("sock=") or part == "noUDP"]
-    return f"<{reached}?{'&'.join(kept)}>" if kept else f"<{reached}>"
+    host, _, port = reached.rpartition(":")
+    # Behind a name, HTCondor takes nothing for a part of the address, and would ask whoever shares out the port.
+    with suppress(OSError):
+        host = socket.gethostbyname(host)
+    return f"<{host}:{port}?{'&'.join(kept)}>" if kept else f"<{host}:{port}>"
 
 
 class Porter:

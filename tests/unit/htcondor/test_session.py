@@ -18,6 +18,7 @@ SAID = "<10.1.2.3:9618?addrs=10.1.2.3-9618+[2001-db8--1]-9618&alias=pool.example
 def test_a_daemon_is_reached_where_its_port_is_forwarded_to() -> None:
     assert address_of(SAID, "127.0.0.1:5000") == "<127.0.0.1:5000?noUDP&sock=schedd_1_2>"
     assert address_of("<10.1.2.3:9618>", "127.0.0.1:5000") == "<127.0.0.1:5000>"
+    assert address_of(SAID, "localhost:5000") == "<127.0.0.1:5000?noUDP&sock=schedd_1_2>", "HTCondor wants no name here"
 
 
 @pytest.mark.parametrize(
