@@ -174,7 +174,9 @@ class Follower:
                     self._session.close()
                 elif trouble == 3:
                     logger.warning("The jobs of %s cannot be looked at now: %s", self._name, error)
-                pause = min(2.0, 0.1 * 2**trouble)
+                pause = min(2.0, 0.1 * 2 ** min(trouble, 5))
+                with self._changed:
+                    self._changed.wait(pause)
                 continue
             except Exception as error:
                 logger.exception("Jobs of %s are no longer followed", self._name)
