@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from jupyter_dodas.services.htcondor import configuration, confining, laying
 from jupyter_dodas.services.htcondor.configuration import Pool
 from jupyter_dodas.services.htcondor.daemons import Daemons, find, may_come
 from jupyter_dodas.services.htcondor.neighbours import Neighbours
+from jupyter_dodas.services.listening import answers, listens
 from jupyter_dodas.services.scratch import scratch
 
 __all__ = ["main"]
@@ -100,7 +100,7 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
         else:
             folder = stack.enter_context(scratch("htcondor", f"{arguments.cluster}-{arguments.name}"))
             config = _lay_worker(arguments, daemons, folder)
-            if not await _answers(arguments.manager, ended):
+            if not await answers(arguments.manager, ended):
                 return 0
         release = ".".join(str(number) for number in daemons.version)
         logger.info("HTCondor %s in %s begins as %s of %s", release, daemons.root, arguments.name, arguments.domain)
@@ -128,7 +128,7 @@ async def _serve(arguments: Namespace, daemons: Daemons) -> int:
 
 async def _end(process: asyncio.subprocess.Process, over: "asyncio.Task[int]", patience: float, manager: str) -> int:
     """Have the daemons end. Where there is time, and a pool that goes on, jobs finish before that."""
-    if not over.done() and patience > 0 and _listens(manager):
+    if not over.done() and patience > 0 and listens(manager):
         process.terminate()
         await asyncio.wait({over}, timeout=patience)
     if not over.done():
@@ -163,24 +163,6 @@ def _lay_user(arguments: Namespace, daemons: Daemons, folder: Path) -> Path:
 
 def _pool(arguments: Namespace, daemons: Daemons, folder: Path) -> Pool:
     return Pool(arguments.domain, arguments.manager, daemons, folder, "*" if arguments.listen else arguments.host)
-
-
-async def _answers(address: str, ended: asyncio.Event) -> bool:
-    """Wait until the manager listens, since a worker that comes too early tries again only after some seconds."""
-    while not ended.is_set():
-        if _listens(address):
-            return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.03):
-                await ended.wait()
-    return False
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe, suppress(OSError):  # of a name that leads nowhere, for one
-        return probe.connect_ex((host, int(port))) == 0
-    return False
 
 
 def _last_words(folder: Path) -> str:

@@ -4,7 +4,7 @@ The controller and every client import this module, so nothing heavy is imported
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import ClassVar, Final
 
@@ -12,6 +12,7 @@ from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.options import GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
+from jupyter_dodas.services.flags import flags
 from jupyter_dodas.services.htcondor import daemons, tokens
 from jupyter_dodas.services.htcondor.options import HtcondorOptions
 from jupyter_dodas.services.link import ReportingLink
@@ -71,7 +72,7 @@ class HtcondorService(Service):
                 "shape": tuple(f"{shape.cores}:{int(shape.memory)}:{shape.gpus}" for shape in shapes),
                 "job-deadline": options.job_deadline,
             }
-            command = ("python", "-m", _PROCESS, role.name, *_flags({**common, "host": endpoint.host, **special}))
+            command = ("python", "-m", _PROCESS, role.name, *flags({**common, "host": endpoint.host, **special}))
             return Instance(
                 name=name,
                 cluster=spec.name,
@@ -88,7 +89,7 @@ class HtcondorService(Service):
             cluster=spec.name,
             role=role.name,
             group=name.rpartition("-")[0],
-            command=("python", "-m", _PROCESS, role.name, *_flags({**common, **own})),
+            command=("python", "-m", _PROCESS, role.name, *flags({**common, **own})),
             endpoint=endpoint,
             cores=group.cores,
             memory=int(group.memory),
@@ -137,11 +138,3 @@ class HtcondorService(Service):
         """Return where jobs are sent to and browsers go, once the manager has a place."""
         manager: Endpoint | None = site.endpoints.get("manager")
         return {"schedd": manager["condor"], "page": f"http://{manager['web']}"} if manager is not None else {}
-
-
-def _flags(options: Mapping[str, object]) -> Iterable[str]:
-    """Write options: a tuple as one flag for each of its items, and nothing for None."""
-    for name, value in options.items():
-        for item in value if isinstance(value, tuple) else (value,):
-            if item is not None:
-                yield f"--{name}={item}"

@@ -7,7 +7,6 @@ by their host, which on one machine is all of them; the signal that retires one 
 import asyncio
 import os
 import signal
-import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from jupyter_dodas.errors import DodasError
+from jupyter_dodas.services.listening import answers, listens
 from jupyter_dodas.services.scratch import scratch
 from jupyter_dodas.services.spark import archive, folders
 from jupyter_dodas.services.spark.conf import encryption, executor_options
@@ -84,7 +84,7 @@ async def _serve(arguments: Namespace, java: Java, spark: Spark) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     with scratch("spark", f"{arguments.cluster}-{arguments.name}") as folder:
-        if arguments.role != "master" and not await _answers(arguments.master, ended):
+        if arguments.role != "master" and not await answers(arguments.master, ended):
             return 0
         process = await asyncio.create_subprocess_exec(
             *_command(arguments, java, spark, folder),
@@ -110,27 +110,6 @@ async def _serve(arguments: Namespace, java: Java, spark: Spark) -> int:
         return 0 if ended.is_set() else 128 - code if code < 0 else code
 
 
-async def _answers(address: str, ended: asyncio.Event) -> bool:
-    """Wait until the master listens, since a worker that comes too early tries again only after ten seconds.
-
-    Until then the processors are free for the master itself.
-    """
-    while not ended.is_set():
-        if _listens(address):
-            return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.03):
-                await ended.wait()
-    return False
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe, suppress(OSError):  # of a name that leads nowhere, for one
-        return probe.connect_ex((host, int(port))) == 0
-    return False
-
-
 async def _retire(control: Control, master: str, patience: float) -> None:
     """Have executors finish their tasks and hand over what they hold, where there is time, and a cluster that goes on.
 
@@ -142,7 +121,7 @@ async def _retire(control: Control, master: str, patience: float) -> None:
     if patience > 0:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while _listens(master) and control.decommission():  # noqa: ASYNC110 - nobody tells when executors have gone
+                while listens(master) and control.decommission():  # noqa: ASYNC110 - nobody tells when executors have gone
                     await asyncio.sleep(_LOOK)
 
 

@@ -4,7 +4,7 @@ The controller and every client import this module, so nothing heavy is imported
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from jupyter_dodas.errors import MissingSoftware
 from jupyter_dodas.options import GroupOptions, validate
 from jupyter_dodas.options import Options as CommonOptions
 from jupyter_dodas.services.base import Endpoint, Instance, Link, Role, Service, Site
+from jupyter_dodas.services.flags import flags
 from jupyter_dodas.services.link import ReportingLink
 from jupyter_dodas.services.tfaas.options import TfaasOptions
 from jupyter_dodas.spec import ClusterSpec
@@ -62,7 +63,7 @@ class TfaasService(Service):
                 name=name,
                 cluster=spec.name,
                 role=role.name,
-                command=("python", "-m", _SERVER, *_flags(_server(endpoint, site, options))),
+                command=("python", "-m", _SERVER, *flags(_server(endpoint, site, options))),
                 endpoint=endpoint,
                 grace=_GRACE,
             )
@@ -71,7 +72,7 @@ class TfaasService(Service):
             cluster=spec.name,
             role=role.name,
             group=name.rpartition("-")[0],
-            command=("python", "-m", _REPLICA, *_flags(_replica(name, site))),
+            command=("python", "-m", _REPLICA, *flags(_replica(name, site))),
             variables=dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(group.cores)),
             endpoint=site.endpoints.get(name),
             cores=group.cores,
@@ -107,14 +108,6 @@ class TfaasService(Service):
         """Return where clients and browsers go, once the server has a place: the page is the root of all its paths."""
         server = site.endpoints.get("server")
         return {"page": f"http://{server['http']}"} if server is not None else {}
-
-
-def _flags(options: Mapping[str, object]) -> Iterable[str]:
-    """Write options: a list as one flag for each of its items, and nothing for None."""
-    for name, value in options.items():
-        for item in value if isinstance(value, tuple) else (value,):
-            if item is not None:
-                yield f"--{name}={item}"
 
 
 def _server(endpoint: Endpoint, site: Site, options: TfaasOptions) -> Mapping[str, object]:
