@@ -54,6 +54,9 @@ _REFUSALS: Final[tuple[tuple[str, str, str, str], ...]] = (
 )
 """By what the API server says: a code, what happened, and what to do. The first that fits."""
 
+_PASSING: Final = re.compile(r"failed to sync \w+ cache|object .* not registered")
+"""What a busy node says of a volume before it has read the secret in it. It tries again by itself, within seconds."""
+
 _QUOTA: Final = re.compile(r".*exceeded quota: (?P<quota>[^,]+), (?P<what>.*)")
 
 
@@ -76,7 +79,7 @@ def trouble(pod: Object, complaint: tuple[str, str] | None = None) -> Problem | 
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _unscheduled(name, condition.get("message", ""))
-    if complaint is not None:
+    if complaint is not None and not _PASSING.search(complaint[1]):
         return _complaint(name, *complaint)
     return None
 

@@ -58,6 +58,17 @@ def test_what_an_event_says(reason: str, code: str) -> None:
     assert (problem.code, "why" in problem.cause) == (code, True)
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        'MountVolume.SetUp failed for volume "files" : failed to sync secret cache: timed out waiting for the condition',
+        'MountVolume.SetUp failed for volume "account" : object "cms"/"kube-root-ca.crt" not registered',
+    ],
+)
+def test_what_a_busy_node_says_before_it_has_read_a_secret_is_no_trouble(why: str) -> None:
+    assert trouble(pod(phase="Pending"), ("FailedMount", why)) is None
+
+
 @pytest.mark.parametrize("pod", [pod(), waiting("ContainerCreating"), waiting("PodInitializing")])
 def test_what_takes_its_time_is_no_trouble(pod: dict[str, Any]) -> None:
     assert trouble(pod) is None
