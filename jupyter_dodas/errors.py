@@ -20,6 +20,8 @@ __all__ = [
     "DodasError",
     "IamRefused",
     "IamUnreachable",
+    "InfrastructureExists",
+    "InfrastructureNotFound",
     "InvalidOption",
     "InvalidSetting",
     "JobFailed",
@@ -38,11 +40,14 @@ __all__ = [
     "NotYours",
     "PlaceUnreachable",
     "PoolUnreachable",
+    "ProvisionFailed",
+    "ProvisionerUnreachable",
     "QuotaExceeded",
     "SignInRefused",
     "StaleGeneration",
     "StateNotWritable",
     "StoreFull",
+    "TemplateInvalid",
     "TimedOut",
     "TokenInvalid",
     "TooLarge",
@@ -418,6 +423,50 @@ class PoolUnreachable(DodasError):
     """The queue of a pool does not answer, or refuses the token."""
 
     code = "pool-unreachable"
+    retryable = True
+
+
+class TemplateInvalid(DodasError):
+    """A TOSCA template cannot be understood, is not there, or does what templates may not do."""
+
+    code = "template-invalid"
+
+
+class InfrastructureNotFound(DodasError):
+    """No infrastructure of this user has this name."""
+
+    code = "infrastructure-not-found"
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = sorted(known)
+        super().__init__(
+            f"There is no infrastructure {name!r}",
+            cause=did_you_mean(name, names),
+            remedy=f"Infrastructures: {', '.join(names)}." if names else "There is none; create one.",
+        )
+
+
+class InfrastructureExists(DodasError):
+    """Another infrastructure has this name."""
+
+    code = "infrastructure-exists"
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(
+            f"There is already an infrastructure {name!r}", cause=cause, remedy="Use it, delete it, or choose another name."
+        )
+
+
+class ProvisionFailed(DodasError):
+    """An infrastructure did not come up, or cannot do what was asked."""
+
+    code = "provision-failed"
+
+
+class ProvisionerUnreachable(DodasError):
+    """What makes infrastructures does not answer, or answers with what cannot be used."""
+
+    code = "provisioner-unreachable"
     retryable = True
 
 

@@ -66,6 +66,7 @@ class Settings(BaseModel):
     )
     keep_failed: Annotated[float, Field(ge=0)] = Field(default=7 * 86400.0, description="Seconds that a failed cluster is kept.")
     namespaces: bool = Field(default=True, description="Give instances a process namespace of their own where the kernel lets us.")
+    kubernetes_config: Folder | None = Field(default=None, description="Kubeconfig of the cluster; by default what kubectl uses.")
     kubernetes_context: str | None = Field(default=None, description="Context of the kubeconfig; by default its current one.")
     kubernetes_namespace: str | None = Field(
         default=None, description="Namespace of the clusters; by default that of the context, or of the pod."
@@ -87,6 +88,9 @@ class Settings(BaseModel):
     )
     kubernetes_storage_class: str | None = Field(
         default=None, description="Storage class of what outlasts a pod, such as a queue of jobs; by default it ends with the pod."
+    )
+    infrastructures: str | None = Field(
+        default=None, description="Address of the hub's service of infrastructures; a notebook of that hub knows it."
     )
     progress: bool = Field(default=True, description="Show below a running cell of a notebook what clusters do for it.")
     limits: Limits = Limits()

@@ -21,6 +21,7 @@ __all__ = [
     "Condition",
     "InstanceStatus",
     "Intent",
+    "Model",
     "Name",
     "Phase",
     "PhaseChange",

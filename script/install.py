@@ -1,4 +1,4 @@
-"""Install this project into the running interpreter's environment: with uv, from wherever pip is configured to look.
+"""Install this project, or pinned servers into an environment of their own: with uv, from wherever pip is configured to look.
 
 uv does not read pip's configuration, so a machine with a mirror, a wheel folder or a certificate of its own would need
 everything twice. What uv is told by its own variables goes before.
@@ -33,11 +33,17 @@ def main() -> int:
     """Run uv."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--constraints", required=True, help="file with the version of everything")
-    parser.add_argument("--editable", required=True, help='what to install, such as ".[dask,lab]"')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--editable", help='this project, with extras: ".[dask,lab]"')
+    what.add_argument("--into", metavar="PYTHON", help="all that the constraints name, into another environment")
     arguments = parser.parse_args()
     configuration = pip_configuration()
-    command = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, "--editable", arguments.editable]
-    command += ["--constraints", arguments.constraints, "--build-constraints", arguments.constraints]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--python", arguments.into or sys.executable]
+    command += ["--build-constraints", arguments.constraints]
+    if arguments.into:
+        command += ["--requirements", arguments.constraints]
+    else:
+        command += ["--editable", arguments.editable, "--constraints", arguments.constraints]
     if configuration.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
         command.append("--no-index")
     variables = {**variables_for_uv(configuration), **os.environ}

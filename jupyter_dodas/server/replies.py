@@ -47,6 +47,12 @@ STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
     errors.JobHeld: HTTPStatus.CONFLICT,
     errors.JobRemoved: HTTPStatus.GONE,
     errors.PoolUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    # Of infrastructures.
+    errors.TemplateInvalid: HTTPStatus.BAD_REQUEST,
+    errors.InfrastructureNotFound: HTTPStatus.NOT_FOUND,
+    errors.InfrastructureExists: HTTPStatus.CONFLICT,
+    errors.ProvisionFailed: HTTPStatus.CONFLICT,
+    errors.ProvisionerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Unauthenticated: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -89,6 +89,8 @@ class Api:
     @cached_property
     def inside(self) -> bool:
         """Whether this process runs in a pod of the cluster, so that it reaches services by their names."""
+        if self._settings.kubernetes_config is not None:
+            return False  # of a cluster that somebody names, nobody knows whether it is this one
         return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").exists()
 
     @cached_property
@@ -130,6 +132,8 @@ class Api:
 
     @property
     def _kubeconfig(self) -> str:
+        if self._settings.kubernetes_config is not None:
+            return str(self._settings.kubernetes_config)
         return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
 
     @cached_property

@@ -1,0 +1,1 @@
+"""The ground: infrastructures, made from TOSCA templates by provisioners. Nothing here knows a hub."""
