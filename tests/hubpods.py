@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser, free_ports

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from jupyter_dodas import aio
 from jupyter_dodas.errors import ControllerUnreachable, MissingRights

@@ -209,7 +209,7 @@ def _policy(name: str, pods: Mapping[str, str], way: str, rules: Sequence[Any]) 
 @cache
 def _deployed(file: str) -> Sequence[Object]:
     """Return the objects of a file of deploy/, which an installed package has among the data of its environment."""
-    import yaml  # type: ignore[import-untyped]  # the client for Kubernetes brings it
+    import yaml  # the client for Kubernetes brings it
 
     checkout = Path(__file__).parents[3] / "deploy"
     folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "jupyter-dodas" / "deploy"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from jupyter_dodas.hub.grounds.manifests import Estate, home, namespace, wanted
 from jupyter_dodas.limits import Allowance
