@@ -15,7 +15,7 @@ from tornado import web
 
 from jupyter_dodas.hub.spawner import DodasSpawner
 
-__all__ = ["TEMPLATES", "files_end", "routes", "tell"]
+__all__ = ["TEMPLATES", "routes", "tell"]
 
 _HERE: Final = Path(__file__).parent
 TEMPLATES: Final = _HERE / "templates"
@@ -32,14 +32,7 @@ def tell(app: Any) -> None:
     if issubclass(app.spawner_class, DodasSpawner):
         spawner = app.spawner_class(config=app.config)
         facts.setdefault("unprotected", spawner.unprotected(app.users.settings))
-        facts.setdefault("files_end", files_end(spawner))
-
-
-def files_end(spawner: DodasSpawner) -> bool | None:
-    """Return whether files of people end with their notebook; None where the administrator of a namespace decides that."""
-    if spawner.backend != "kubernetes":
-        return False
-    return not spawner.home_size if spawner.make_namespaces else None
+        facts.setdefault("files_end", spawner.files_end(app.users.settings))
 
 
 def routes() -> Sequence[tuple[Any, ...]]:

@@ -19,18 +19,14 @@ from tornado import web
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicode, default, validate
 
 from jupyter_dodas import settings
-from jupyter_dodas.backends.local.nursery import Nursery
 from jupyter_dodas.errors import ClusterFailed, DodasError, InvalidOption, InvalidSetting, MissingRights, TimedOut
 from jupyter_dodas.hub import form
-from jupyter_dodas.hub.accounts.machine import account_name
-from jupyter_dodas.hub.grounds.accounts import Accounts, OwnAccount, Wanted
+from jupyter_dodas.hub.grounds import choice
 from jupyter_dodas.hub.grounds.base import Ground, Held
+from jupyter_dodas.hub.grounds.choice import Situation
 from jupyter_dodas.hub.grounds.manifests import Estate
-from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
-from jupyter_dodas.hub.grounds.shared import SharedAccount
 from jupyter_dodas.hub.limits import GroupLimits
 from jupyter_dodas.hub.mandates import Mandates
-from jupyter_dodas.hub.notebooks import MODULES, safe_name
 from jupyter_dodas.hub.profiles import Profiles
 from jupyter_dodas.hub.room import Room
 from jupyter_dodas.hub.story import Durations, Story, in_words
@@ -42,9 +38,6 @@ from jupyter_dodas.settings import Limits
 from jupyter_dodas.spec import Intent, Phase, Problem, Record
 
 __all__ = ["DodasSpawner"]
-
-_NURSERY: Final = "dodas_nursery"
-"""Where the settings of a hub, which all its spawners share, have what forks the keepers of their places."""
 
 _SENTENCE: Final = 300
 """Letters of a sentence that is kept and shown."""
@@ -142,23 +135,21 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
     @cached_property
     def _ground(self) -> Ground:
         """What the notebooks of this user stand on."""
-        configured, own = settings.load(), safe_name(self.user.name)
-        state = Path(self.state).expanduser().absolute() / own
-        here: dict[str, Any] = {"backend": self.backend, "state": state}
-        here["runtime"] = None if configured.runtime is None else configured.runtime / own
-        if self.backend == "kubernetes":
-            here["kubernetes_namespace"] = self.namespace.format(username=own)
-            return OwnNamespace(self.user.name, configured.model_copy(update=here), self._estate(configured), self._hub_addresses())
-        place = configured.model_copy(update=here)
-        if (accounts := self._accounts(self.user.settings)) is None:
-            return SharedAccount(self.user.name, place, self.user.settings.setdefault(_NURSERY, Nursery(MODULES)))
-        wanted = Wanted(account_name(self.account, own), self._all_notebooks, self.processes)
-        return OwnAccount(self.user.name, place, wanted, accounts)
+        there = self._situation(self.user.settings)
+        return choice.kind(there).ground(there, self.user.name, self._all_notebooks)
 
-    def _accounts(self, hub: MutableMapping[str, Any]) -> Accounts | None:
-        """Return what a hub has for accounts of its users; None if they share one."""
-        accounts = Accounts.of(hub, Path(self.state).expanduser().absolute(), self.log) if self.account else None
-        return None if accounts is None or accounts.why_not else accounts
+    def _situation(self, hub: MutableMapping[str, Any]) -> Situation:
+        return Situation(
+            hub=hub,
+            log=self.log,
+            backend=self.backend,
+            state=Path(self.state).expanduser().absolute(),
+            account=self.account,
+            processes=self.processes,
+            namespace=self.namespace,
+            estate=self._estate,
+            addresses=self._hub_addresses(),
+        )
 
     def unprotected(self, hub: MutableMapping[str, Any]) -> str:
         """Return what a hub does not keep from other users, see `Ground.unprotected`, for who has yet to sign in.
@@ -168,9 +159,18 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         hub
             Its settings, see `Accounts.of`.
         """
-        if self.backend == "kubernetes":
-            return OwnNamespace.unprotected
-        return SharedAccount.unprotected if self._accounts(hub) is None else OwnAccount.unprotected
+        return choice.kind(self._situation(hub)).unprotected()
+
+    def files_end(self, hub: MutableMapping[str, Any]) -> bool | None:
+        """Return whether files of people end with their notebook; None where the administrator of a namespace decides that."""
+        there = self._situation(hub)
+        return choice.kind(there).files_end(there)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the place is of this user only: in one that several share, a token of one would be everybody's."""
+        there = self._situation({} if self.user is None else self.user.settings)
+        return choice.kind(there).is_alone(there)
 
     def _all_notebooks(self) -> Share:
         """Return what all notebooks of this user may take together, this one among them."""
@@ -189,7 +189,7 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
 
     def _hub_addresses(self) -> Sequence[str]:
         """Return where pods reach a hub outside their cluster. One inside has a name."""
-        host = urlsplit(self.hub.api_url).hostname or ""
+        host = urlsplit(self.hub.api_url).hostname or "" if self.hub is not None else ""
         with suppress(ValueError):
             return (str(ip_address(host)),)
         return ()
@@ -290,11 +290,6 @@ class DodasSpawner(Spawner):  # type: ignore[misc]
         mandates: Mandates | None = getattr(self.authenticator, "mandates", None)
         if mandates is not None and self.is_alone and self.renew_tokens_for > 0:
             await mandates.give(self.user, self, hub, self.renew_tokens_for)
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether the place is of this user only: in one that several share, a token of one would be everybody's."""
-        return self.backend != "kubernetes" or "{username}" in self.namespace
 
     async def entrust(self, secrets: Mapping[str, bytes]) -> None:
         """See `Trustee.entrust`."""

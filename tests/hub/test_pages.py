@@ -9,7 +9,6 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from jupyter_dodas.hub.pages import files_end
 from jupyter_dodas.hub.spawner import DodasSpawner
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Browser, Hub
@@ -145,7 +144,7 @@ def test_what_becomes_of_files_is_told(pages: dict[str, httpx.Response], make_hu
     ],
 )
 def test_files_end_with_pods_that_have_no_volume(where: dict[str, Any], end: bool | None) -> None:
-    assert files_end(DodasSpawner(**where)) is end
+    assert DodasSpawner(account="", **where).files_end({}) is end
 
 
 def test_who_starts_is_greeted_and_told_what_is_free(pages: dict[str, httpx.Response]) -> None:

@@ -1,4 +1,4 @@
-"""What a ground owes. A new one is a module beside this, and a line in `DodasSpawner`."""
+"""What a ground owes. A new one is a module beside this, and a line in `choice`."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -15,4 +15,4 @@ from jupyter_dodas.hub.spawner import DodasSpawner
     ],
 )
 def test_no_token_lies_where_several_users_are(where: dict[str, str], alone: bool) -> None:
-    assert DodasSpawner(**where).is_alone is alone
+    assert DodasSpawner(account="", **where).is_alone is alone
