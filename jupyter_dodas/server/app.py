@@ -13,6 +13,7 @@ from jupyter_dodas.server.activity import Activity
 from jupyter_dodas.server.clusters import Clusters
 from jupyter_dodas.server.handlers import routes
 from jupyter_dodas.server.hints import SCHEMA, SCHEMA_ID, Hints
+from jupyter_dodas.server.infrastructures import Desk
 from jupyter_dodas.server.metrics import ClusterMetrics
 
 __all__ = ["DodasServer"]
@@ -42,6 +43,7 @@ class DodasServer(ExtensionApp):
         # Before anybody can subscribe: a listener hears only of schemas that were there when it came.
         server.event_logger.register_event_schema(SCHEMA)
         self.clusters = Clusters()
+        self.desk = Desk()
         self.hints = Hints(self.clusters, self._tell)
         self.activity = Activity(
             server.web_app.settings, server.kernel_manager.list_kernels, lambda: self.hints.known, self.activity_interval
@@ -50,7 +52,7 @@ class DodasServer(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the routes. Extensions are loaded by name, so they stand before those of jupyter-server-proxy."""
-        self.handlers.extend(routes(self.clusters, open_proxy=self.open_proxy))
+        self.handlers.extend(routes(self.clusters, self.desk, open_proxy=self.open_proxy))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Begin to watch, once the loop runs."""
@@ -65,6 +67,7 @@ class DodasServer(ExtensionApp):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.desk.close()
 
     def _tell(self, name: str, generation: int) -> None:
         server: Any = self.serverapp

@@ -17,6 +17,7 @@ from jupyter_dodas.errors import InvalidOption, NotSupported, did_you_mean
 from jupyter_dodas.server import openapi
 from jupyter_dodas.server.base import DodasHandler
 from jupyter_dodas.server.clusters import Clusters, written
+from jupyter_dodas.server.infrastructures import Desk, infrastructure_routes
 from jupyter_dodas.server.proxy import DashboardHandler
 from jupyter_dodas.views import (
     ClusterPatch,
@@ -227,7 +228,7 @@ class ClosedProxyHandler(DodasHandler):
         )
 
 
-def routes(clusters: Clusters, *, open_proxy: bool) -> list[tuple[Any, ...]]:
+def routes(clusters: Clusters, desk: Desk, *, open_proxy: bool) -> list[tuple[Any, ...]]:
     """Return the handlers of the extension.
 
     Parameters
@@ -246,6 +247,7 @@ def routes(clusters: Clusters, *, open_proxy: bool) -> list[tuple[Any, ...]]:
         (rf"{API}/quota", QuotaHandler, shared),
         (rf"{API}/usage", UsageHandler, shared),
         (rf"{API}/receipts", ReceiptsHandler, shared),
+        *infrastructure_routes(API, shared, desk),
         (rf"{API}/openapi\.json", OpenApiHandler, shared),
         (rf"{API}(?:/.*)?", NowhereHandler, shared),
     ]

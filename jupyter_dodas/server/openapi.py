@@ -11,6 +11,9 @@ from pydantic.json_schema import models_json_schema
 
 import jupyter_dodas
 from jupyter_dodas import aio, registry, views
+from jupyter_dodas.provision.base import Plan
+from jupyter_dodas.provision.views import Change, InfrastructureView, Wanted
+from jupyter_dodas.server.infrastructures import CloudList, InfrastructureList, InfrastructureQuery, TemplateList
 from jupyter_dodas.server.replies import ErrorReply
 
 __all__ = ["OPERATIONS", "Operation", "document"]
@@ -37,9 +40,13 @@ class Operation:
     query: type[BaseModel] | None = None
     matches: bool = False
     """Whether it heeds If-Match."""
+    text: bool = False
+    """Whether it replies with text instead of JSON."""
 
 
 _EVERY: Final = (403, 500, 503)
+_SERVICE: Final = (422,)
+"""What a service may say that knows its users by another token."""
 
 OPERATIONS: Final = (
     Operation("/kinds", "get", "What can be launched", {200: views.KindList}),
@@ -69,6 +76,43 @@ OPERATIONS: Final = (
     Operation("/quota", "get", "What may be held and what is", {200: views.QuotaView}),
     Operation("/usage", "get", "What is used of what is held", {200: views.UsageView}, errors=(400,), query=views.UsageQuery),
     Operation("/receipts", "get", "What clusters took that have ended", {200: views.ReceiptList}, query=views.ReceiptsQuery),
+    Operation("/infrastructures", "get", "All infrastructures", {200: InfrastructureList}, errors=_SERVICE),
+    Operation(
+        *("/infrastructures", "post", "Begin to create an infrastructure", {202: InfrastructureView}),
+        errors=(400, 404, 409, 413, *_SERVICE),
+        body=Wanted,
+    ),
+    Operation(
+        *("/infrastructures/{name}", "get", "One infrastructure", {200: InfrastructureView}),
+        errors=(400, 404, *_SERVICE),
+        query=InfrastructureQuery,
+    ),
+    Operation(
+        *("/infrastructures/{name}", "patch", "Begin to change an infrastructure", {202: InfrastructureView}),
+        errors=(400, 404, 409, 413, *_SERVICE),
+        body=Change,
+    ),
+    Operation(
+        *("/infrastructures/{name}", "delete", "Begin to delete an infrastructure", {202: InfrastructureView}),
+        errors=(404, *_SERVICE),
+    ),
+    Operation(
+        *("/infrastructures/{name}/log", "get", "What was said while an infrastructure was made", {200: None}),
+        errors=(404, *_SERVICE),
+        text=True,
+    ),
+    Operation(
+        *("/infrastructures/{name}/kubeconfig", "get", "The secret with which its Kubernetes cluster is reached", {200: None}),
+        errors=(404, 409, *_SERVICE),
+        text=True,
+    ),
+    Operation(
+        *("/plans", "post", "What would be created", {200: Plan}),
+        errors=(400, 404, 413, *_SERVICE),
+        body=Wanted,
+    ),
+    Operation("/templates", "get", "What infrastructures can be made of", {200: TemplateList}, errors=(404, *_SERVICE)),
+    Operation("/clouds", "get", "What there are credentials for", {200: CloudList}, errors=(404, *_SERVICE)),
     Operation("/openapi.json", "get", "This document", {200: None}),
 )
 """All of them but the dashboards, which are no data; docs/reference/rest.md tells of these."""
@@ -87,6 +131,13 @@ _MODELS: Final[Sequence[tuple[type[BaseModel], Literal["validation", "serializat
     (views.QuotaView, "serialization"),
     (views.UsageView, "serialization"),
     (views.ReceiptList, "serialization"),
+    (Wanted, "validation"),
+    (Change, "validation"),
+    (InfrastructureList, "serialization"),
+    (InfrastructureView, "serialization"),
+    (Plan, "serialization"),
+    (TemplateList, "serialization"),
+    (CloudList, "serialization"),
     (ErrorReply, "serialization"),
 )
 
@@ -168,6 +219,8 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reply(operation: Operation, model: type[BaseModel] | None, bodies: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    if operation.text:
+        return {"description": operation.summary, "content": {"text/plain": {"schema": {"type": "string"}}}}
     if model is None:
         return {"description": operation.summary} | (
             {"content": {"application/json": {"schema": {"type": "object"}}}} if operation.method == "get" else {}

@@ -8,6 +8,7 @@ import pytest
 
 from jupyter_dodas.server.clusters import Clusters
 from jupyter_dodas.server.handlers import API, NowhereHandler, routes
+from jupyter_dodas.server.infrastructures import Desk
 from jupyter_dodas.server.openapi import OPERATIONS, document
 from jupyter_dodas.server.proxy import DashboardHandler
 from jupyter_dodas.server.replies import STATUS
@@ -17,7 +18,7 @@ VERBS = ("get", "post", "patch", "put", "delete")
 
 def test_every_method_of_every_route_is_in_it() -> None:
     served = set()
-    for pattern, handler, _ in routes(Clusters(), open_proxy=True):
+    for pattern, handler, _ in routes(Clusters(), Desk(), open_proxy=True):
         if handler in (DashboardHandler, NowhereHandler):
             continue
         path = pattern.removeprefix(API).replace("([^/]+)", "{name}").replace("\\", "")
@@ -26,7 +27,7 @@ def test_every_method_of_every_route_is_in_it() -> None:
 
 
 def test_every_handler_asks_who_and_whether() -> None:
-    for _, handler, _ in routes(Clusters(), open_proxy=False):
+    for _, handler, _ in routes(Clusters(), Desk(), open_proxy=False):
         for verb in (*VERBS, "head"):
             method = vars(handler).get(verb)
             if method is not None:
