@@ -1,4 +1,4 @@
-// Builds what is loaded outside of Lab's own pages: cards in cells, and the hub's form. Each file has all that it needs in it, and makes no
+// Builds what is loaded outside of Lab's own pages: cards in cells, and pages of the hub. Each file has all that it needs in it, and makes no
 // code of text, as content security policies want it.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -79,12 +79,13 @@ export async function buildCards(development) {
   writeFileSync(join(cards, 'card.css'), style());
 }
 
-/** Builds what the hub's page for a new notebook loads. */
+/** Builds what pages of the hub load: that for a new notebook, and that of infrastructures. */
 export async function buildHub(development) {
   await build(development, 'form.licences.json', {
-    entry: { form: './src/hub/index.tsx' },
+    entry: { form: './src/hub/index.tsx', infrastructures: './src/hub/infrastructures.tsx' },
     output: { path: hub, filename: '[name].js' }
   });
+  writeFileSync(join(hub, 'infrastructures.css'), style());
 }
 
 async function build(development, told, what) {

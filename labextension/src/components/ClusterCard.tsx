@@ -167,7 +167,7 @@ function Workers({ shown, trans }: { shown: View; trans: Translator }): JSX.Elem
   );
 }
 
-function Steps({ steps }: { steps: readonly StepView[] }): JSX.Element | null {
+export function Steps({ steps }: { steps: readonly StepView[] }): JSX.Element | null {
   if (steps.length === 0) {
     return null;
   }

@@ -87,7 +87,7 @@ const KEYS: { readonly [key: string]: (at: number, last: number) => number } = {
 };
 
 /** From card to card, when a card itself has the focus: within one, arrows are for its slider. */
-function move(event: React.KeyboardEvent<HTMLElement>): void {
+export function move(event: React.KeyboardEvent<HTMLElement>): void {
   const to = KEYS[event.key];
   const cards = [...event.currentTarget.querySelectorAll<HTMLElement>('article')];
   const at = cards.indexOf(event.target as HTMLElement);
@@ -134,9 +134,9 @@ function Connection({ snapshot, trans, onRetry }: ClusterListProps): JSX.Element
   return snapshot.state === 'error' && snapshot.problem ? <ProblemNote problem={snapshot.problem}>{retry}</ProblemNote> : null;
 }
 
-function Loading({ trans }: { trans: Translator }): JSX.Element {
+export function Loading({ trans, label = trans.__('Reading the clusters') }: { trans: Translator; label?: string }): JSX.Element {
   return (
-    <div className="dodas-Loading" role="status" aria-label={trans.__('Reading the clusters')}>
+    <div className="dodas-Loading" role="status" aria-label={label}>
       {[0, 1].map(n => (
         <div key={n} aria-hidden="true">
           <i />

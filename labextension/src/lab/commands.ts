@@ -3,6 +3,7 @@
 export const CommandIDs = {
   show: 'dodas:show-clusters',
   launch: 'dodas:new-cluster',
+  provision: 'dodas:new-infrastructure',
   dashboard: 'dodas:open-dashboard',
   logs: 'dodas:open-logs',
   scale: 'dodas:scale',

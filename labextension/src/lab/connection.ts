@@ -5,6 +5,7 @@ import { ServerConnection } from '@jupyterlab/services';
 
 import { Api } from '../model/api';
 import { Clusters } from '../model/clusters';
+import { InfrastructureApi, InfrastructureList } from '../model/infrastructures';
 import { type Socket, socketHints } from '../model/hints';
 
 const API = 'dodas/api/v1';
@@ -18,6 +19,13 @@ export function connect(settings: ServerConnection.ISettings): Clusters {
     api,
     socketHints(() => open(settings))
   );
+}
+
+/** What the hub makes, through the same server; it is read once somebody looks. */
+export function infrastructures(settings: ServerConnection.ISettings): InfrastructureList {
+  const send = (path: string, init?: RequestInit): Promise<Response> =>
+    ServerConnection.makeRequest(URLExt.join(settings.baseUrl, API, path), { ...init }, settings);
+  return new InfrastructureList(new InfrastructureApi(send));
 }
 
 /** Where a browser finds a path below the API. */

@@ -10,6 +10,7 @@ import { connectCode, exampleCode } from '../model/python';
 import { Usages } from '../model/usage';
 import { report } from '../model/view';
 import { icon } from './icon';
+import { LiveInfrastructures } from './infrastructures';
 import { panelOf } from './panels';
 import type { IDodas } from './tokens';
 
@@ -32,6 +33,7 @@ export class Sidebar extends ReactWidget {
   override dispose(): void {
     document.removeEventListener('visibilitychange', this.look);
     this.usages.rest();
+    this.dodas.infrastructures.rest();
     super.dispose();
   }
 
@@ -52,8 +54,10 @@ export class Sidebar extends ReactWidget {
   private readonly look = (): void => {
     if (this.isVisible && !document.hidden) {
       this.usages.watch();
+      this.dodas.infrastructures.watch();
     } else {
       this.usages.rest();
+      this.dodas.infrastructures.rest();
     }
   };
 
@@ -64,7 +68,12 @@ export class Sidebar extends ReactWidget {
   }
 
   protected override render(): JSX.Element {
-    return <Live dodas={this.dodas} actions={this.actions} usages={this.usages} />;
+    return (
+      <>
+        <Live dodas={this.dodas} actions={this.actions} usages={this.usages} />
+        <LiveInfrastructures dodas={this.dodas} />
+      </>
+    );
   }
 }
 

@@ -114,18 +114,23 @@ export class Api {
     return (await (await this.reply(where, init)).json()) as T;
   }
 
-  private async reply(where: string, init: RequestInit = {}): Promise<Response> {
-    let response: Response;
-    try {
-      response = await this.send(where, init);
-    } catch (error) {
-      throw init.signal?.aborted ? error : new Unreachable(error instanceof Error ? error.message : String(error));
-    }
-    if (!response.ok) {
-      throw new Refused(await refusal(response), response.status);
-    }
-    return response;
+  private reply(where: string, init?: RequestInit): Promise<Response> {
+    return asked(this.send, where, init);
   }
+}
+
+/** The reply to a request, if it is a good one. */
+export async function asked(send: Send, where: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await send(where, init);
+  } catch (error) {
+    throw init.signal?.aborted ? error : new Unreachable(error instanceof Error ? error.message : String(error));
+  }
+  if (!response.ok) {
+    throw new Refused(await refusal(response), response.status);
+  }
+  return response;
 }
 
 function path(name: string): string {
@@ -137,7 +142,8 @@ async function refusal(response: Response): Promise<Problem> {
   const plain = { code: 'error', message: `${response.status} ${response.statusText}`.trim(), cause: '', remedy: '' };
   try {
     const body: unknown = await response.json();
-    return isReply(body) ? { ...plain, ...body.error } : plain;
+    // The service of infrastructures says the same without what is around it.
+    return isReply(body) ? { ...plain, ...body.error } : isProblem(body) ? { ...plain, ...body } : plain;
   } catch {
     return plain;
   }
@@ -145,4 +151,8 @@ async function refusal(response: Response): Promise<Problem> {
 
 function isReply(body: unknown): body is { error: Problem } {
   return typeof body === 'object' && body !== null && 'error' in body && typeof body.error === 'object';
+}
+
+function isProblem(body: unknown): body is Problem {
+  return typeof body === 'object' && body !== null && 'code' in body && 'message' in body && typeof body.message === 'string';
 }

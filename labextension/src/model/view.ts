@@ -12,7 +12,7 @@ export interface Mark {
   readonly tone: Tone;
 }
 
-const MARKS: { readonly [phase in Phase]: Mark } = {
+export const MARKS: { readonly [phase in Phase]: Mark } = {
   pending: { shape: '○', tone: 'quiet' },
   starting: { shape: '◐', tone: 'busy' },
   ready: { shape: '●', tone: 'good' },
@@ -78,7 +78,7 @@ export function view(cluster: Cluster, now: number, trans: Translator, used?: Lo
   };
 }
 
-function phaseName(phase: Phase, trans: Translator): string {
+export function phaseName(phase: Phase, trans: Translator): string {
   switch (phase) {
     case 'pending':
       return trans.__('Pending');

@@ -10,7 +10,7 @@ import { farewell, took } from '../../model/farewell';
 import type { Cluster } from '../../model/records';
 import type { Translator } from '../../model/words';
 import { CommandIDs } from '../commands';
-import { connect } from '../connection';
+import { connect, infrastructures } from '../connection';
 import { insertInto } from '../notebooks';
 import { IDodas } from '../tokens';
 
@@ -25,10 +25,12 @@ export const core: JupyterFrontEndPlugin<IDodas> = {
     const clusters = connect(app.serviceManager.serverSettings);
     return {
       clusters,
+      infrastructures: infrastructures(app.serviceManager.serverSettings),
       trans,
       launch: kind => void app.commands.execute(CommandIDs.launch, { kind: kind ?? '' }),
       dashboard: (cluster, name) => void app.commands.execute(CommandIDs.dashboard, { cluster, name }),
       logs: cluster => void app.commands.execute(CommandIDs.logs, { cluster }),
+      provision: () => void app.commands.execute(CommandIDs.provision),
       stop: async which => {
         await Promise.all(which.map(({ name }) => clusters.stop(name)));
         // Of one that had failed nobody wants to know any more.
