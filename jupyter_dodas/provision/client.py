@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -44,10 +44,12 @@ class Infrastructures:
         Returns a token of the hub that may use the service.
     owner
         Whose; by default whoever the token is of. Only the hub and its administrators may name others.
+    groups
+        Which groups the owner is in, whose credentials they may use.
     """
 
-    def __init__(self, url: str, token: Callable[[], Awaitable[str]], owner: str = "") -> None:
-        self._url, self._token, self._owner = url.rstrip("/"), token, owner
+    def __init__(self, url: str, token: Callable[[], Awaitable[str]], owner: str = "", groups: Sequence[str] = ()) -> None:
+        self._url, self._token, self._owner, self._groups = url.rstrip("/"), token, owner, groups
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(_PATIENCE, connect=5.0), follow_redirects=False)
 
     async def close(self) -> None:
@@ -192,7 +194,7 @@ class Infrastructures:
     async def _ask(
         self, method: str, path: str, *, body: Model | Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
     ) -> bytes:
-        asked = {**(query or {}), **({"owner": self._owner} if self._owner else {})}
+        asked: dict[str, Any] = {**(query or {}), **({"owner": self._owner, "group": list(self._groups)} if self._owner else {})}
         content = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, Model) else body
         try:
             answer = await self._client.request(
