@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, create_model
 
 from jupyter_dodas.errors import InvalidOption, InvalidSetting
+from jupyter_dodas.hub.grounds.offers import INPUT, Offer
 from jupyter_dodas.options import Memory
 
 __all__ = ["Profile", "Profiles"]
@@ -39,6 +40,7 @@ class Profile(BaseModel):
     cores: tuple[Cores, ...] = Field(default=(1,), min_length=1)
     memory: tuple[Size, ...] = Field(default=("2 GiB",), min_length=1)
     images: tuple[str, ...] = Field(default=(), description="Container images, where notebooks run in containers.")
+    infrastructure: Offer | None = Field(default=None, description="What it stands on, if that is made for it.")
 
     def offered(self) -> Mapping[str, Sequence[object]]:
         """Return what may be chosen within it, by option."""
@@ -69,7 +71,7 @@ class Profiles:
             where = ".".join(str(part) for part in detail["loc"])
             raise InvalidSetting(
                 f"A profile in DodasSpawner.profiles will not do: {where}: {detail['msg']}",
-                cause="A profile has a name, a title, and lists of cores, memory and images.",
+                cause="A profile has a name, a title, lists of cores, memory and images, and perhaps an infrastructure.",
                 remedy="docs/guides/notebooks.md shows some.",
             ) from error
         self.all: Final[Mapping[str, Profile]] = {profile.name: profile for profile in found}
@@ -80,9 +82,23 @@ class Profiles:
         """The most memory that a notebook can have, in bytes."""
         return max(_MEMORY.validate_python(size) for profile in self.all.values() for size in profile.memory)
 
+    def offered(self, name: str) -> Mapping[str, Sequence[object]]:
+        """Return what may be chosen within a profile, by option; nothing if there is no such profile."""
+        if (profile := self.all.get(name)) is None:
+            return {}
+        inputs = {} if profile.infrastructure is None else profile.infrastructure.schemas()
+        return {**{f"{INPUT}{one}": part.get("enum", [part.get("const")]) for one, part in inputs.items()}, **profile.offered()}
+
     def schemas(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the JSON Schema of what may be chosen, by profile."""
-        return {name: choice.model_json_schema() for name, choice in self._choices.items()}
+        return {name: self._schema(name) for name in self._choices}
+
+    def _schema(self, name: str) -> Mapping[str, Any]:
+        schema, offer = self._choices[name].model_json_schema(), self.all[name].infrastructure
+        if offer is None:
+            return schema
+        inputs = {f"{INPUT}{option}": part for option, part in offer.schemas().items()}
+        return {**schema, "properties": {**inputs, **schema["properties"]}}
 
     def chosen(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a choice with all its parts.
@@ -102,8 +118,10 @@ class Profiles:
             raise InvalidOption(
                 f"There is no profile {_short(name)}", cause="", remedy=f"Profiles of this hub: {', '.join(self._choices)}."
             )
+        offer = self.all[name].infrastructure
+        inputs = {option: value for option, value in asked.items() if offer is not None and option.startswith(INPUT)}
         try:
-            return self._choices[name].model_validate(dict(asked)).model_dump()
+            found = self._choices[name].model_validate({k: v for k, v in asked.items() if k not in inputs}).model_dump()
         except ValidationError as error:
             detail = error.errors()[0]
             field = str(detail["loc"][0])
@@ -114,6 +132,10 @@ class Profiles:
                 cause=f"The profile {name!r} offers {offered or 'nothing of this name'}.",
                 remedy="Choose what it offers, or another profile.",
             ) from error
+        if offer is None:
+            return found
+        chosen = offer.chosen({option.removeprefix(INPUT): value for option, value in inputs.items()})
+        return {**found, **{f"{INPUT}{option}": value for option, value in chosen.items()}}
 
     def kept(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what was chosen the last time, as far as it is still offered."""

@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 from jupyter_dodas.display.words import lasting
+from jupyter_dodas.errors import DodasError
 from jupyter_dodas.spec import Phase, Problem, Record, Step
 
-__all__ = ["Durations", "Line", "Story", "in_words", "told"]
+__all__ = ["LAB", "Durations", "Failure", "Line", "Story", "in_words", "told"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Story:
         self._lines: list[str] = []
         self._more = asyncio.Event()
         self._began = time.time()
+        self._phases: Sequence[str] = ()
+        self._usually: Callable[[str], float | None] = lambda _: None
+        self._before: Sequence[Step] = ()
         self._steps: Sequence[Step] = ()
         self.notes: Sequence[str] = ()
         self.over = False
@@ -63,6 +67,32 @@ class Story:
         self.notes = tuple(_delays(record))
         for line in islice(told(record), 2 * self._MOST):
             self.tell(line)
+
+    def expect(self, phases: Sequence[str], usually: Callable[[str], float | None]) -> None:
+        """Begin, where it is known what is waited for before the notebook.
+
+        Parameters
+        ----------
+        phases
+            By name.
+        usually
+            Returns the seconds that one of them took before.
+        """
+        self._phases, self._usually, self._began = phases, usually, time.time()
+
+    def prepare(self, steps: Sequence[Step], notes: Sequence[str]) -> None:
+        """Add what there is to say of what comes before the notebook."""
+        self._before = steps or self._before
+        self.notes = tuple(notes)
+        for line in (*_told(self._before), *notes):
+            self.tell(line)
+
+    def durations(self) -> Mapping[str, float]:
+        """Return the seconds of each phase that was waited for from its beginning."""
+        steps = self._before if self._phases else ()
+        found = {one.name: one.ended - one.started for one in steps if one.ended is not None and one.started >= self._began}
+        # What somebody has made before took nothing of this start.
+        return {name: seconds for name, seconds in found.items() if seconds > 0}
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -89,6 +119,8 @@ class Story:
     def steps(self) -> Sequence[Line]:
         """Return every step as it is now: what comes before and after those of the notebook's own, too."""
         now = time.time()
+        if self._phases:
+            return self._of_phases(now)
         if not self._steps:
             return [_under_way("Preparing", now - self._began), Line("Starting"), Line("Opening")]
         prepared = self._steps[0].started - self._began
@@ -104,6 +136,34 @@ class Story:
         last = _under_way("Opening", now - max(self._began, *ended)) if len(ended) == len(self._steps) else Line("Opening")
         return [*lines, last]
 
+    def _of_phases(self, now: float) -> Sequence[Line]:
+        """Return those before the notebook, as far as they are known, and the notebook as the last."""
+        found = {step.name: step for step in self._before}
+        ahead = [name for name in self._phases if name not in found]
+        lines = [self._line(step, now) for step in found.values()]
+        is_open = any(step.ended is None for step in found.values())
+        usually = {name: "" if (known := self._usually(name)) is None else lasting(known) for name in (*ahead, LAB)}
+        if ahead and not is_open:  # the next one has yet to say so
+            since = max((step.ended or now for step in found.values()), default=self._began)
+            lines.append(_under_way(ahead[0], now - max(since, self._began), usually[ahead[0]]))
+            ahead, is_open = ahead[1:], True
+        lines += [Line(name, usually=usually[name]) for name in ahead]
+        if ahead or is_open:
+            return [*lines, Line(LAB, usually=usually[LAB])]
+        since = max([self._began, *(step.ended or now for step in found.values())])
+        return [*lines, _under_way(LAB, now - since, usually[LAB])]
+
+    def _line(self, step: Step, now: float) -> Line:
+        if step.ended is not None:
+            was_there = step.ended <= self._began
+            return Line(step.name, done=True, took="" if was_there else lasting(step.ended - max(step.started, self._began)))
+        known = self._usually(step.name) if step.usually is None else step.usually
+        return _under_way(step.name, now - max(step.started, self._began), "" if known is None else lasting(known))
+
+
+LAB: Final = "Lab"
+"""The notebook, to whoever waits for machines first."""
+
 
 def _under_way(name: str, seconds: float, usually: str = "") -> Line:
     return Line(name, now=True, seconds=round(max(0.0, seconds), 1), took=lasting(seconds), usually=usually)
@@ -111,11 +171,15 @@ def _under_way(name: str, seconds: float, usually: str = "") -> Line:
 
 def told(record: Record) -> Iterator[str]:
     """Return what a state has to say, as whole sentences or steps."""
-    for step in record.status.steps:
+    yield from _told(record.status.steps)
+    yield from _delays(record)
+
+
+def _told(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
         yield _begun(step)
         if step.ended is not None:
             yield f"{step.name}: {lasting(step.ended - step.started)}"
-    yield from _delays(record)
 
 
 def _delays(record: Record) -> Iterator[str]:
@@ -132,8 +196,29 @@ def in_words(problem: Problem) -> str:
     return " ".join(f"{part.strip().rstrip('.')}." for part in (problem.message, problem.cause, problem.remedy) if part)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a start failed.
+
+    Parameters
+    ----------
+    report
+        For whoever is to help; empty if there is no more to say.
+    """
+
+    message: str
+    cause: str
+    remedy: str
+    report: str = ""
+
+    @classmethod
+    def of(cls, error: DodasError) -> "Failure":
+        """Return that of an error, whose notes are the report."""
+        return cls(error.message, error.cause, error.remedy, "\n".join(getattr(error, "__notes__", ())))
+
+
 class Durations:
-    """How long starts of each profile took lately, of everybody."""
+    """How long starts of each profile took lately, of everybody, and their phases."""
 
     _REMEMBERED: Final = 20
 
@@ -149,6 +234,11 @@ class Durations:
     def add(self, profile: str, seconds: float) -> None:
         """Learn from a start."""
         self._seen.setdefault(profile, deque(maxlen=self._REMEMBERED)).append(seconds)
+
+    def learn(self, took: Iterable[tuple[str, float]]) -> None:
+        """Learn from several."""
+        for name, seconds in took:
+            self.add(name, seconds)
 
     def usually(self, profile: str) -> float | None:
         """Return the median in seconds; None if it was never seen."""

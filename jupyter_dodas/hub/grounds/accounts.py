@@ -17,6 +17,7 @@ from jupyter_dodas.hub.accounts import cgroups, machine
 from jupyter_dodas.hub.accounts.machine import Account
 from jupyter_dodas.hub.accounts.remote import Agents, RemoteNotebook, User
 from jupyter_dodas.hub.audit import Log
+from jupyter_dodas.hub.grounds.base import Permanent, See, unseen
 from jupyter_dodas.hub.notebooks import notebook_name
 from jupyter_dodas.limits import Allowance, Share
 from jupyter_dodas.settings import Limits, Settings
@@ -99,7 +100,7 @@ class Wanted:
     processes: int
 
 
-class OwnAccount:
+class OwnAccount(Permanent):
     """See `Ground`. Whatever is done at the place of the user is done by a process of theirs, see `hub.accounts`.
 
     Parameters
@@ -121,7 +122,7 @@ class OwnAccount:
         runtime = configured.runtime or _RUNTIME / configured.runtime_folder().name.rpartition("-")[2]
         self.settings = configured.model_copy(update={"runtime": runtime})
 
-    async def prepare(self, allowance: Allowance) -> None:
+    async def prepare(self, allowance: Allowance, see: See = unseen) -> None:
         """See `Ground.prepare`."""
         account = await machine.ensure(self._wanted.name, self._home, self._user)
         self.__dict__.pop("_account", None)

@@ -1,15 +1,22 @@
 """What a ground owes. A new one is a module beside this, and a line in `choice`."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 from jupyter_dodas.aio.cluster import Follower
 from jupyter_dodas.limits import Allowance, Share
 from jupyter_dodas.services.notebook.service import NotebookOptions
 from jupyter_dodas.settings import Settings
-from jupyter_dodas.spec import Record
+from jupyter_dodas.spec import Record, Step
 
-__all__ = ["Ground", "Held"]
+__all__ = ["Ground", "Held", "Permanent", "See", "unseen"]
+
+See: TypeAlias = Callable[[Sequence[Step], Sequence[str]], None]
+"""Is told the steps of what is being prepared, and what delays it, in sentences."""
+
+
+def unseen(_: Sequence[Step], __: Sequence[str]) -> None:
+    """Tell nobody."""
 
 
 class Held(Protocol):
@@ -53,7 +60,15 @@ class Ground(Protocol):
     def unprotected(self) -> str:
         """What it does not keep from other users, as a sentence for those who sign in; empty if it keeps them apart."""
 
-    async def prepare(self, allowance: Allowance) -> None:
+    @property
+    def phases(self) -> Sequence[str]:
+        """What is waited for before a notebook is started, by name; empty if that is nothing to speak of."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what runs there reaches the hub at its public address only."""
+
+    async def prepare(self, allowance: Allowance, see: See = unseen) -> None:
         """See that it is there, with these limits, before a notebook is started. Repeatable.
 
         Parameters
@@ -67,6 +82,15 @@ class Ground(Protocol):
             If it cannot be had, with what an administrator has to do.
         """
 
+    async def renew(self, allowance: Allowance) -> None:
+        """See that other limits hold, while a notebook runs. What is not there is not made."""
+
+    async def release(self) -> None:
+        """Let go of what was prepared: the notebook has ended. Raises nothing."""
+
+    async def abandon(self) -> None:
+        """Take back what was prepared: the start is given up, in whatever phase that is. Raises nothing."""
+
     def surroundings(self) -> Mapping[str, str]:
         """Return the variables that a notebook has from it."""
 
@@ -75,3 +99,24 @@ class Ground(Protocol):
 
     def notebook(self, server: str) -> Held:
         """Return one of the user's notebooks, by the name of its server."""
+
+
+class Permanent:
+    """What is the same for all grounds that are there whether or not a notebook is."""
+
+    phases: Final[Sequence[str]] = ()
+    is_away: Final = False
+
+    async def prepare(self, allowance: Allowance, see: See = unseen) -> None:
+        """See `Ground.prepare`."""
+        raise NotImplementedError
+
+    async def renew(self, allowance: Allowance) -> None:
+        """See `Ground.renew`."""
+        await self.prepare(allowance)
+
+    async def release(self) -> None:
+        """Do nothing."""
+
+    async def abandon(self) -> None:
+        """Do nothing."""

@@ -1,6 +1,6 @@
 """Which ground notebooks stand on. A new one is a module beside this, and a line in `_KINDS`."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,15 +13,58 @@ from jupyter_dodas.hub.grounds.accounts import Accounts, OwnAccount, Wanted
 from jupyter_dodas.hub.grounds.base import Ground
 from jupyter_dodas.hub.grounds.manifests import Estate
 from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
+from jupyter_dodas.hub.grounds.offers import Offer
+from jupyter_dodas.hub.grounds.provisioned import Provisioned
 from jupyter_dodas.hub.grounds.shared import SharedAccount
-from jupyter_dodas.hub.notebooks import MODULES, safe_name
+from jupyter_dodas.hub.grounds.tenancy import Service, Tenancy
+from jupyter_dodas.hub.notebooks import MODULES, notebook_name, safe_name
 from jupyter_dodas.limits import Share
 from jupyter_dodas.settings import Settings
 
-__all__ = ["Kind", "Situation", "kind"]
+__all__ = ["Guest", "Kind", "Order", "Situation", "kind"]
 
 _NURSERY: Final = "dodas_nursery"
 """Where the settings of a hub, which all its spawners share, have what forks the keepers of their places."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Whose notebook it is.
+
+    Parameters
+    ----------
+    user, server
+        By their names in the hub.
+    notebooks
+        Returns what all notebooks of the user may take together.
+    """
+
+    user: str
+    server: str
+    notebooks: Callable[[], Share]
+
+
+@dataclass(frozen=True)
+class Order:
+    """An infrastructure that a profile asks for.
+
+    Parameters
+    ----------
+    offer, inputs
+        What of, and what was chosen.
+    profile
+        Its name.
+    service
+        Returns how to reach the service of infrastructures in the name of a user.
+    address
+        Where what runs there reaches the hub; empty: as from here.
+    """
+
+    offer: Offer
+    inputs: Mapping[str, Any]
+    profile: str
+    service: Callable[[str], Service]
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +83,8 @@ class Situation:
         Returns what a namespace is to have, by the settings of the hub; None if an administrator makes the namespaces.
     addresses
         Where pods reach a hub outside their cluster.
+    infrastructure
+        What the profile that was chosen stands on, if it is made for it.
     """
 
     hub: MutableMapping[str, Any]
@@ -51,6 +96,7 @@ class Situation:
     namespace: str
     estate: Callable[[Settings], Estate | None]
     addresses: Sequence[str] = ()
+    infrastructure: Order | None = None
 
     def settings(self, user: str, **more: Any) -> Settings:
         """Return the settings of the place of a user."""
@@ -75,19 +121,47 @@ class Kind(Protocol):
     def is_alone(self, there: Situation) -> bool:
         """Return whether the place is of one user only."""
 
-    def ground(self, there: Situation, user: str, notebooks: Callable[[], Share]) -> Ground:
-        """Return that of a user.
-
-        Parameters
-        ----------
-        notebooks
-            Returns what all notebooks of the user may take together.
-        """
+    def ground(self, there: Situation, guest: Guest) -> Ground:
+        """Return that of a user."""
 
 
 def kind(there: Situation) -> Kind:
     """Return the first that fits."""
     return next(one for one in _KINDS if one.fits(there))
+
+
+class _Provisioned:
+    """See `Provisioned`."""
+
+    def fits(self, there: Situation) -> bool:
+        return there.infrastructure is not None
+
+    def unprotected(self) -> str:
+        return Provisioned.unprotected
+
+    def files_end(self, there: Situation) -> bool | None:
+        return _namespaces.files_end(there)
+
+    def is_alone(self, there: Situation) -> bool:
+        return _namespaces.is_alone(there)
+
+    def ground(self, there: Situation, guest: Guest) -> Ground:
+        order = there.infrastructure
+        assert order is not None
+        own = safe_name(guest.user)
+        wanted = order.offer.wanted(safe_name(guest.user, order.profile), order.inputs)
+        tenancy = Tenancy(order.service(guest.user), wanted, f"{guest.user}/{guest.server}", there.log)
+        here: dict[str, Any] = {"kubernetes_namespace": there.namespace.format(username=own)}
+        if order.address:
+            here["infrastructures"] = f"{order.address}/services/infrastructures"
+        place = there.settings(guest.user, **here)
+        # Not in the folder of a user, who could put another one in its place.
+        file = there.state / ".infrastructures" / own / f"{notebook_name(guest.user, guest.server)}.kubeconfig"
+
+        def upon(found: Settings) -> OwnNamespace:
+            return OwnNamespace(guest.user, found, there.estate(found), there.addresses)
+
+        return Provisioned(guest.user, place, tenancy, file, upon)
 
 
 class _Namespaces:
@@ -106,9 +180,9 @@ class _Namespaces:
     def is_alone(self, there: Situation) -> bool:
         return "{username}" in there.namespace
 
-    def ground(self, there: Situation, user: str, notebooks: Callable[[], Share]) -> Ground:
-        place = there.settings(user, kubernetes_namespace=there.namespace.format(username=safe_name(user)))
-        return OwnNamespace(user, place, there.estate(settings.load()), there.addresses)
+    def ground(self, there: Situation, guest: Guest) -> Ground:
+        place = there.settings(guest.user, kubernetes_namespace=there.namespace.format(username=safe_name(guest.user)))
+        return OwnNamespace(guest.user, place, there.estate(settings.load()), there.addresses)
 
 
 class _Machine:
@@ -130,9 +204,9 @@ class _Accounts(_Machine):
     def unprotected(self) -> str:
         return OwnAccount.unprotected
 
-    def ground(self, there: Situation, user: str, notebooks: Callable[[], Share]) -> Ground:
-        wanted = Wanted(account_name(there.account, safe_name(user)), notebooks, there.processes)
-        return OwnAccount(user, there.settings(user), wanted, Accounts.of(there.hub, there.state, there.log))
+    def ground(self, there: Situation, guest: Guest) -> Ground:
+        wanted = Wanted(account_name(there.account, safe_name(guest.user)), guest.notebooks, there.processes)
+        return OwnAccount(guest.user, there.settings(guest.user), wanted, Accounts.of(there.hub, there.state, there.log))
 
 
 class _Shared(_Machine):
@@ -144,8 +218,9 @@ class _Shared(_Machine):
     def unprotected(self) -> str:
         return SharedAccount.unprotected
 
-    def ground(self, there: Situation, user: str, notebooks: Callable[[], Share]) -> Ground:
-        return SharedAccount(user, there.settings(user), there.hub.setdefault(_NURSERY, Nursery(MODULES)))
+    def ground(self, there: Situation, guest: Guest) -> Ground:
+        return SharedAccount(guest.user, there.settings(guest.user), there.hub.setdefault(_NURSERY, Nursery(MODULES)))
 
 
-_KINDS: Final[Sequence[Kind]] = (_Namespaces(), _Accounts(), _Shared())
+_namespaces = _Namespaces()
+_KINDS: Final[Sequence[Kind]] = (_Provisioned(), _namespaces, _Accounts(), _Shared())

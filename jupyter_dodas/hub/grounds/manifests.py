@@ -17,7 +17,7 @@ from jupyter_dodas.backends.kubernetes.objects import ALLOWANCE, INTERACTIVE, MA
 from jupyter_dodas.limits import Allowance
 from jupyter_dodas.settings import Limits, Settings
 
-__all__ = ["CONTROLLER", "HOME", "HUB", "ROLES", "USER", "Estate", "binding", "home", "namespace", "told", "wanted"]
+__all__ = ["CONTROLLER", "HOME", "HUB", "ROLES", "USER", "Estate", "binding", "home", "namespace", "roles", "told", "wanted"]
 
 HUB, USER, CONTROLLER = "jupyter-dodas-hub", "jupyter-dodas-user", "jupyter-dodas-controller"
 """Names of roles, and of whom they are bound to."""
@@ -37,7 +37,14 @@ _PRIVATE: Final[Mapping[str, Sequence[str]]] = {
 """The world, and what is not of it: private networks, and where clouds tell machines their secrets."""
 
 _HERE_ONLY: Final = frozenset(
-    {"DODAS_BACKEND", "DODAS_KUBERNETES_CONTEXT", "DODAS_KUBERNETES_NAMESPACE", "DODAS_RUNTIME", "DODAS_STATE"}
+    {
+        "DODAS_BACKEND",
+        "DODAS_KUBERNETES_CONFIG",
+        "DODAS_KUBERNETES_CONTEXT",
+        "DODAS_KUBERNETES_NAMESPACE",
+        "DODAS_RUNTIME",
+        "DODAS_STATE",
+    }
 )
 
 _HEADS: Final = 32
@@ -68,6 +75,13 @@ class Estate:
     home_size: str = ""
     home_class: str = ""
     largest: int = 0
+
+
+def roles() -> Mapping[str, Object]:
+    """Return the roles that are given in namespaces, by their paths, for a cluster whose administrator the hub is."""
+    given = (HUB, USER, CONTROLLER)
+    found = {one["metadata"]["name"]: one for one in _deployed("hub/roles") if one["kind"] == "ClusterRole"}
+    return {f"/apis/{_RBAC}/v1/clusterroles/{name}": found[name] for name in given}
 
 
 def namespace(name: str, owner: str, allowance: Allowance) -> Object:

@@ -14,6 +14,7 @@ from jupyter_dodas.backends.kubernetes.objects import INSTANCE, OWNER
 from jupyter_dodas.backends.kubernetes.trouble import trouble
 from jupyter_dodas.errors import ControllerUnreachable, DodasError, MissingRights, NotYours, PlaceUnreachable
 from jupyter_dodas.hub.grounds import manifests
+from jupyter_dodas.hub.grounds.base import Permanent, See, unseen
 from jupyter_dodas.hub.grounds.manifests import CONTROLLER, HOME, HUB, ROLES, Estate
 from jupyter_dodas.hub.notebooks import Notebook, notebook_name
 from jupyter_dodas.limits import Allowance
@@ -32,7 +33,7 @@ _FETCHING: Final = 240.0
 _PAUSE: Final = 0.25
 
 
-class OwnNamespace:
+class OwnNamespace(Permanent):
     """See `Ground`.
 
     Parameters
@@ -59,7 +60,7 @@ class OwnNamespace:
 
     # -- prepare -------------------------------------------------------------------------------------------------------
 
-    async def prepare(self, allowance: Allowance) -> None:
+    async def prepare(self, allowance: Allowance, see: See = unseen) -> None:
         """See `Ground.prepare`. What is there as it is to be stays as it is; what an administrator has added stays, too."""
         if self._estate is None:
             return

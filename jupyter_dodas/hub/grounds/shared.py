@@ -6,6 +6,7 @@ from typing import Any
 from jupyter_dodas.backends.local import allowance as limits
 from jupyter_dodas.backends.local.backend import LocalBackend
 from jupyter_dodas.backends.local.nursery import Nursery
+from jupyter_dodas.hub.grounds.base import Permanent, See, unseen
 from jupyter_dodas.hub.notebooks import Notebook, notebook_name
 from jupyter_dodas.limits import Allowance
 from jupyter_dodas.settings import Settings
@@ -13,7 +14,7 @@ from jupyter_dodas.settings import Settings
 __all__ = ["SharedAccount"]
 
 
-class SharedAccount:
+class SharedAccount(Permanent):
     """See `Ground`. Everybody has a folder of their own, which nobody keeps the others out of.
 
     Parameters
@@ -32,7 +33,7 @@ class SharedAccount:
         self._user, self.settings, self._nursery = user, configured, nursery
         self._home = configured.state / "home"
 
-    async def prepare(self, allowance: Allowance) -> None:
+    async def prepare(self, allowance: Allowance, see: See = unseen) -> None:
         """See `Ground.prepare`. Limits are a guard rail here: everybody is the account that writes them."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         limits.write(self.settings.state, allowance)

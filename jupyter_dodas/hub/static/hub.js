@@ -19,6 +19,14 @@ if (here.searchParams.has('redirects')) {
   history.replaceState({}, '', here);
 }
 
+for (const button of document.querySelectorAll('button[data-copy]')) {
+  button.hidden = !navigator.clipboard; // it is there over https and on this machine
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = 'Copied';
+  });
+}
+
 const start = document.querySelector('[data-progress]');
 if (start) {
   follow(start);

@@ -13,6 +13,7 @@ import {
 import * as React from 'react';
 
 import { choices, FIRST, formSchema } from '../model/form';
+import { INPUT } from '../model/profiles';
 import type { Options, Problem, Schema } from '../model/records';
 import type { Translator } from '../model/words';
 import { blamed, validator, type Values } from './validator';
@@ -108,8 +109,9 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
     </button>
   ) : null;
   if (root) {
-    const first = properties.filter(({ name }) => FIRST.includes(name));
-    const more = properties.filter(({ name }) => !FIRST.includes(name));
+    const isFirst = (name: string): boolean => FIRST.includes(name) || name.startsWith(INPUT);
+    const first = properties.filter(({ name }) => isFirst(name));
+    const more = properties.filter(({ name }) => !isFirst(name));
     return (
       <>
         <div className="dodas-First">{first.map(({ content }) => content)}</div>

@@ -25,7 +25,8 @@ const SMALL: Profile = {
       memory: { const: '2 GiB', default: '2 GiB', title: 'Memory', type: 'string' },
       profile: { const: 'small', default: 'small', title: 'Profile', type: 'string' }
     }
-  }
+  },
+  plans: []
 };
 const LARGE: Profile = {
   name: 'large',
@@ -42,14 +43,33 @@ const LARGE: Profile = {
       image: { enum: ['lab:1', 'lab:2'], default: 'lab:1', title: 'Image', type: 'string' },
       profile: { const: 'large', default: 'large', title: 'Profile', type: 'string' }
     }
-  }
+  },
+  plans: []
+};
+const MADE: Profile = {
+  ...SMALL,
+  name: 'made',
+  title: 'Kubernetes',
+  description: '',
+  usually: null,
+  last: false,
+  schema: {
+    ...SMALL.schema,
+    properties: { input_workers: { enum: [2, 5], default: 2, title: 'Workers' }, ...SMALL.schema.properties }
+  },
+  plans: [2, 5].map(workers => ({
+    inputs: { input_workers: workers },
+    template: 'Kubernetes, version 88d3790a',
+    machines: [{ name: `${workers} workers`, size: '2 cores, 4 GiB' }],
+    stays: 'It is deleted with the last notebook on it.'
+  }))
 };
 
 function shown(chosen: Options = { profile: 'small' }, refused: Problem | null = null): HTMLFormElement {
   render(
     <form aria-label="Start">
       <fieldset>
-        <SpawnForm offer={{ profiles: [SMALL, LARGE], chosen, refused }} trans={english} />
+        <SpawnForm offer={{ profiles: [SMALL, LARGE, MADE], chosen, refused }} trans={english} />
       </fieldset>
     </form>
   );
@@ -81,6 +101,19 @@ test('what is chosen is what is sent', async () => {
   expect(sent(form)).toEqual({ profile: 'small' });
   await userEvent.click(within(form).getByText(NASTY));
   expect(sent(form)).toMatchObject({ profile: 'large', 'large.cores': '4' });
+});
+
+test('what will be created follows what is chosen', async () => {
+  const form = shown();
+  expect(screen.queryByText('What will be created')).toBeNull();
+  await userEvent.click(within(form).getByText('Kubernetes'));
+  await userEvent.click(screen.getByText('What will be created'));
+  expect(screen.getByText('2 workers')).toBeTruthy();
+  await userEvent.selectOptions(await screen.findByLabelText('Workers'), '5');
+  expect(screen.getByText('5 workers')).toBeTruthy();
+  expect(screen.getByText(/Template Kubernetes, version 88d3790a\. It is deleted/)).toBeTruthy();
+  expect(sent(form)).toMatchObject({ profile: 'made', 'made.input_workers': '5' });
+  expect(await barriers(form)).toEqual([]);
 });
 
 test('the last choice, what is refused, and nothing that could do harm', async () => {

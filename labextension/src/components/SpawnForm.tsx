@@ -2,7 +2,7 @@
 
 import * as React from 'react';
 
-import { about, had, type Offer, open, type Profile, PROFILE } from '../model/profiles';
+import { about, had, type Offer, open, type Plan, planned, type Profile, PROFILE } from '../model/profiles';
 import type { Options, Problem } from '../model/records';
 import type { Translator } from '../model/words';
 import OptionsForm from './OptionsForm';
@@ -49,6 +49,7 @@ function Card({ profile, chosen, refused, selected, trans, onSelect }: CardProps
   const names = Object.keys(schema.properties ?? {});
   const id = React.useId();
   const said = about(profile, trans, selected ? values : undefined);
+  const plan = planned(profile, values);
   return (
     <div className="choice">
       <input
@@ -87,11 +88,37 @@ function Card({ profile, chosen, refused, selected, trans, onSelect }: CardProps
             />
           </div>
         )}
+        {selected && plan && <Made plan={plan} trans={trans} />}
         {selected &&
           names.map(option => (
             <input key={option} type="hidden" name={`${profile.name}.${option}`} value={String(values[option])} />
           ))}
       </div>
     </div>
+  );
+}
+
+/** What will be created, for whoever wants to know. */
+function Made({ plan, trans }: { readonly plan: Plan; readonly trans: Translator }): JSX.Element {
+  return (
+    <details className="made">
+      <summary>{trans.__('What will be created')}</summary>
+      {plan.machines.length > 0 ? (
+        <dl>
+          {plan.machines.map(({ name, size }) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{size}</dd>
+            </div>
+          ))}
+        </dl>
+      ) : (
+        <p>{trans.__('A cluster that is there; no machines are made.')}</p>
+      )}
+      <p>
+        {plan.template && `${trans.__('Template %1', plan.template)}. `}
+        {plan.stays}
+      </p>
+    </details>
   );
 }

@@ -12,6 +12,17 @@ export interface Profile {
   /** Whether it was chosen the last time. */
   readonly last: boolean;
   readonly schema: Schema;
+  /** What is made for it, by what is chosen; empty: nothing is. */
+  readonly plans: readonly Plan[];
+}
+
+/** What is made with a choice of inputs, in words. */
+export interface Plan {
+  readonly inputs: Options;
+  /** Its name and version. */
+  readonly template: string;
+  readonly machines: readonly { readonly name: string; readonly size: string }[];
+  readonly stays: string;
 }
 
 /** All that the form begins with. */
@@ -25,6 +36,9 @@ export interface Offer {
 
 /** The field of the form that says which profile it is. */
 export const PROFILE = 'profile';
+
+/** What stands before the name of an input of what is made for a profile. */
+export const INPUT = 'input_';
 
 /** The options of a profile with which there is something to choose; the others are as they are. */
 export function open(profile: Profile): Schema {
@@ -45,13 +59,18 @@ export function had(profile: Profile, chosen: Options): Options {
   );
 }
 
+/** What is made with what is chosen of a profile. */
+export function planned({ plans }: Profile, values: Options): Plan | undefined {
+  return plans.find(({ inputs }) => Object.entries(inputs).every(([name, value]) => values[name] === value));
+}
+
 /** What a profile takes, in words: of what there is a choice, the first and the last that is offered. */
 export function takes(profile: Profile, trans: Translator, values?: Options): string {
   const parts = Object.entries(profile.schema.properties ?? {}).flatMap(([name, property]) => {
     const offered = values?.[name] !== undefined ? [values[name]] : (property.enum ?? [property.const]);
     const [first, last] = [offered[0], offered.at(-1)];
     // Of images there is no first and last.
-    if (name === PROFILE || first === undefined || last === undefined || (name === 'image' && first !== last)) {
+    if (name === PROFILE || name.startsWith(INPUT) || first === undefined || last === undefined || (name === 'image' && first !== last)) {
       return [];
     }
     return first === last ? [amount(name, first, trans)] : [trans.__('%1 to %2', String(first), amount(name, last, trans))];
