@@ -73,9 +73,9 @@ def containers() -> list[str]:
     return ctr("containers", "list", "--quiet").split()
 
 
-def pack(program: Path) -> None:
+def pack(program: Path, folder: Path = ARCHIVES) -> None:
     """Make an archive of an image that holds one static program and runs it: `localhost/<name>:1`."""
-    archive = ARCHIVES / f"{program.name}.tar"
+    archive = folder / f"{program.name}.tar"
     if archive.exists() and archive.stat().st_mtime >= program.stat().st_mtime:
         return
     layer = io.BytesIO()
@@ -89,7 +89,7 @@ def pack(program: Path) -> None:
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
     manifest = [{"Config": "image.json", "RepoTags": [f"localhost/{program.name}:1"], "Layers": ["layer.tar"]}]
-    ARCHIVES.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     half = archive.with_suffix(".half")
     with tarfile.open(half, "w") as files:
         for name, content in (
