@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from jupyter_dodas.errors import InvalidOption, UnknownOption
 
-__all__ = ["NUMBER", "WHOLE", "Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "validate"]
+__all__ = ["NUMBER", "SIZE", "WHOLE", "Adapt", "Count", "Environment", "GroupOptions", "Memory", "Options", "explain", "validate"]
 
 # What a user wrote may hold a secret, and an error's text ends in a log or a notebook.
 _CLOSED: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -59,12 +59,15 @@ WHOLE: Final = BeforeValidator(_whole)
 NUMBER: Final = BeforeValidator(_number)
 """The same for numbers."""
 
+SIZE: Final = BeforeValidator(_size)
+"""The same for sizes in bytes."""
+
 _LEAST_BYTES: Final = 64 * 2**20
 _MOST_BYTES: Final = 2**50
 
 Memory = Annotated[
     ByteSize,
-    BeforeValidator(_size),
+    SIZE,
     # A form has no other way to know that it is a size: to JSON Schema it is a number or a text.
     Field(
         ge=_LEAST_BYTES,
@@ -251,13 +254,32 @@ def validate(model: type[OptionsT], kind: str, options: Mapping[str, Any]) -> Op
 
 def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidOption:
     path = [str(part) for part in error["loc"]]
-    option = ".".join(path) or "options"
     if error["type"] == "extra_forbidden":
         return UnknownOption(path[-1], kind, _model_at(model, path[:-1]).model_fields)
+    return explain(
+        error, path, described=_described(model, path), remedy=f"`dodas launch {kind} --help` lists the options with their values."
+    )
+
+
+def explain(error: ErrorDetails, path: Sequence[str], *, described: str, remedy: str, in_bytes: bool = False) -> InvalidOption:
+    """Return in words what pydantic has found wrong.
+
+    Parameters
+    ----------
+    path
+        Of the option.
+    described
+        What the option is.
+    remedy
+        What to do unless that can be told from the error.
+    in_bytes
+        Whether the option is a size, whatever its name.
+    """
+    option = ".".join(path) or "options"
     why = error["msg"].replace("Input should be", "it should be").replace("Field required", "it is missing")
     if error["type"].startswith("byte_size"):
         why = 'a size is needed, such as "2 GiB"'
-    described = _described(model, path)
+    sized = ["memory"] if in_bytes else path
     # The value of a variable may be a secret that has no business there.
     silent = path[:2] == ["environment", "variables"] or error["type"] == "missing"
     shown = option if silent else f"{option}={_short(error['input'])}"
@@ -265,7 +287,7 @@ def _explain(model: type[BaseModel], kind: str, error: ErrorDetails) -> InvalidO
         f"{shown} will not do: {why}",
         option=option,
         cause=f"{option}: {described}" if described else "",
-        remedy=_remedy(error, path) or f"`dodas launch {kind} --help` lists the options with their values.",
+        remedy=_remedy(error, sized) or remedy,
         retry=_retry(error, option),
     )
 

@@ -2,24 +2,24 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import ByteSize, TypeAdapter
-
-from jupyter_dodas.errors import InvalidOption, TemplateInvalid, UnknownOption, did_you_mean
+from jupyter_dodas.errors import TemplateInvalid, UnknownOption, did_you_mean
+from jupyter_dodas.provision import document, hygiene, inputs, tosca
+from jupyter_dodas.provision.constraints import in_bytes
+from jupyter_dodas.provision.tosca import Compute, input_of
 
 if TYPE_CHECKING:
     from jupyter_dodas.provision.base import Machine
 
-__all__ = ["Template", "load", "names", "recipe"]
+__all__ = ["Template", "load", "names", "recipe", "recipes"]
 
 _FOLDER: Final = Path(__file__).parent / "templates"
 _RECIPES: Final = Path(__file__).parent / "recipes"
-_SIZE: Final = "scalar-unit.size"
-_COMPUTE: Final = "tosca.nodes.indigo.Compute"
+_SECRETS: Final = ("metadata", "secrets")
 
 
 class Template:
@@ -40,119 +40,102 @@ class Template:
 
     def __init__(self, name: str, text: str) -> None:
         self.name, self.text = name, text
-        self._document = _parse(text)
-        self._topology: Mapping[str, Any] = self._document["topology_template"]
-        self._inputs: Mapping[str, Any] = self._topology.get("inputs") or {}
+        self._document = document.read(text)
+        hygiene.inspect(self._document, recipes())
+        self._computes = tosca.understand(self._document)
+        tosca.foresee(self._document, self._computes)
+        self._inputs = inputs.declared(self._document, tosca.bounds(self._computes))
+        self._secrets = self._found_secrets()
+        self._scaling = {what: tuple(self._found_scaling(what)) for what in ("count", "removal_list")}
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the template in a file."""
-        return cls(path.stem, path.read_text(encoding="utf-8"))
+        try:
+            if not path.is_file():
+                raise TemplateInvalid(
+                    f"There is no file {str(path)!r}", remedy="Give the path of a template, or a name of one of ours."
+                )
+            with path.open("rb") as file:
+                found = file.read(document.LARGEST + 1)
+            text = found.decode(errors="strict" if len(found) <= document.LARGEST else "replace")
+        except UnicodeDecodeError as error:
+            raise TemplateInvalid(
+                f"{path.name} is not a text", cause=f"Its byte {error.start} is none of UTF-8.", remedy="Save it as UTF-8."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise TemplateInvalid(f"{path.name} cannot be read", cause=f"{error}.", remedy="See that you may read it.") from error
+        return cls(path.stem, text)
 
     @cached_property
     def digest(self) -> str:
         """Tells versions apart."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+        return _digest(self.text)
 
     @property
     def title(self) -> str:
         """Its name for people."""
-        return str(self._metadata.get("title", self.name))
+        return str(self._metadata.get("title") or self.name)
 
     @property
     def description(self) -> str:
         """What it makes, in a sentence."""
-        return str(self._document.get("description", "")).strip()
+        return str(self._document.content.get("description") or "").strip()
 
     @property
     def _metadata(self) -> Mapping[str, Any]:
-        return self._document.get("metadata") or {}
+        found = self._document.content.get("metadata")
+        return found if isinstance(found, dict) else {}
 
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of its inputs."""
-        return {
-            "type": "object",
-            "title": self.title,
-            "description": self.description,
-            "additionalProperties": False,
-            "properties": {name: _schema(self._inputs[name]) for name in self._offered},
-            "required": [
-                name for name in self._offered if "default" not in self._inputs[name] and self._inputs[name].get("required", True)
-            ],
-        }
+        return inputs.schema(self.title, self.description, self._offered)
 
     @property
-    def _offered(self) -> list[str]:
-        return [name for name in self._inputs if name not in {*self.secrets, *self._internal}]
+    def _offered(self) -> Sequence[inputs.Input]:
+        hidden = {*self._secrets, *self._scaling["removal_list"]}
+        return [one for name, one in self._inputs.items() if name not in hidden]
 
     def check(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return all inputs, defaults among them.
+        """Return all inputs, defaults among them, sizes in bytes. Those that may be left out, and are, are not among them.
 
         Raises
         ------
         InvalidOption
             With the input in `option`.
         """
-        for name in inputs:
-            if name not in self._offered:
-                raise UnknownOption(name, self.name, self._offered)
-        checked = {}
-        for name in self._offered:
-            declared = self._inputs[name]
-            value = inputs.get(name, declared.get("default"))
-            if value is None:
-                if declared.get("required", True):
-                    raise InvalidOption(f"{name} will not do: it is missing", option=name, cause=declared.get("description", ""))
-                continue
-            checked[name] = _bytes(value) if declared["type"] == _SIZE else value
-        return checked
+        offered = self._offered
+        known = {one.name for one in offered}
+        if (other := next((name for name in inputs if name not in known), None)) is not None:
+            raise UnknownOption(other, self.name, known)
+        checked = {one.name: one.check(inputs.get(one.name)) for one in offered}
+        return {name: value for name, value in checked.items() if value is not None}
 
     @property
     def scalable(self) -> str | None:
         """The input that says how many workers there are; None if nothing scales."""
-        return next((name for name in self._scaling("count")), None)
-
-    @property
-    def _internal(self) -> tuple[str, ...]:
-        return tuple(self._scaling("removal_list"))
-
-    def _scaling(self, what: str) -> Iterator[str]:
-        for node in self._computes.values():
-            match _properties(node, "scalable").get(what):
-                case {"get_input": str(name)}:
-                    yield name
-
-    @property
-    def _computes(self) -> Mapping[str, Any]:
-        return {name: node for name, node in self._topology["node_templates"].items() if node.get("type") == _COMPUTE}
+        return next(iter(self._scaling["count"]), None)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Inputs that nobody chooses: made at random for each infrastructure."""
-        return tuple(str(self._metadata.get("secrets", "")).replace(",", " ").split())
+        return self._secrets
 
     def machines(self, inputs: Mapping[str, Any]) -> "tuple[Machine, ...]":
         """Return what it makes with these inputs, which were checked."""
         from jupyter_dodas.provision.base import Machine
 
-        def of(role: str, node: Mapping[str, Any]) -> Machine:
-            def look(capability: str, name: str, default: Any) -> Any:
-                value = _properties(node, capability).get(name, default)
-                match value:
-                    case {"get_input": str(wanted)}:
-                        value = inputs.get(wanted, default)
-                return value
-
-            return Machine(
-                role=role,
-                count=look("scalable", "count", 1),
-                cores=look("host", "num_cpus", 1),
-                memory=_bytes(look("host", "mem_size", 0)),
-                disk=_bytes(look("host", "disk_size", 0)),
-                public="PUBLIC" in str(look("endpoint", "network_name", "")),
+        return tuple(
+            Machine(
+                role=compute.role,
+                count=_whole(self._value(compute, inputs, "scalable", "count", "default_instances", "min_instances"), 1),
+                cores=_whole(self._value(compute, inputs, "host", "num_cpus"), 1),
+                memory=_bytes(self._value(compute, inputs, "host", "mem_size")),
+                disk=_bytes(self._value(compute, inputs, "host", "disk_size")),
+                public="PUBLIC" in str(self._value(compute, inputs, "endpoint", "network_name") or ""),
             )
-
-        return tuple(of(role, node) for role, node in self._computes.items())
+            for compute in self._computes
+        )
 
     def fill(self, inputs: Mapping[str, Any], *, name: str, recipes: str, removal: tuple[str, ...] = ()) -> str:
         """Return the document with these inputs, as it is sent.
@@ -168,20 +151,61 @@ class Template:
         removal
             Machines that go first when it shrinks.
         """
-        import yaml
-
-        filled = copy.deepcopy(dict(self._document))
+        filled = copy.deepcopy(self._document.content)
         filled["metadata"] = {"infra_name": name}
-        given = {**inputs, **{one: list(removal) for one in self._internal}}
-        declared = filled["topology_template"].get("inputs") or {}
-        absent = [one for one in declared if given.get(one) is None]
-        for one in absent:
-            del declared[one]
-        for one, input_ in declared.items():
-            input_["default"] = _words(given[one]) if input_["type"] == _SIZE else given[one]
-        _rewrite(filled["topology_template"], absent, recipes)
-        text: str = yaml.dump(filled, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-        return text
+        topology = filled["topology_template"]
+        given = {**inputs, **{one: list(removal) for one in self._scaling["removal_list"]}}
+        for one, known in self._inputs.items():
+            value = given.get(one)
+            if value is None:
+                del topology["inputs"][one]
+            else:
+                topology["inputs"][one]["default"] = _as_tosca(known, value)
+        _rewrite(filled, {one for one in self._inputs if given.get(one) is None}, recipes.rstrip("/"))
+        return document.dump(filled)
+
+    def _value(self, compute: Compute, given: Mapping[str, Any], capability: str, *names: str) -> Any:
+        value = compute.value(capability, *names)
+        return value if (name := input_of(value)) is None else given.get(name)
+
+    def _found_scaling(self, what: str) -> Iterator[str]:
+        for compute in self._computes:
+            if (name := input_of(compute.value("scalable", what))) is not None and name in self._inputs:
+                yield name
+
+    def _found_secrets(self) -> tuple[str, ...]:
+        found = tuple(str(self._metadata.get("secrets") or "").replace(",", " ").split())
+        if (other := next((name for name in found if name not in self._inputs), None)) is not None:
+            raise self._document.refused(
+                _SECRETS,
+                f"There is no input {other!r}, for which a secret is to be made",
+                cause=did_you_mean(other, self._inputs),
+                remedy="Name inputs of the type string.",
+            )
+        return found
+
+
+def _whole(value: Any, default: int) -> int:
+    return default if value is None else int(value)
+
+
+def _bytes(size: Any) -> int:
+    return 0 if size is None else in_bytes(size)
+
+
+def _as_tosca(known: inputs.Input, value: Any) -> Any:
+    return inputs.in_words(value) if known.in_bytes and isinstance(value, int) else value
+
+
+def _rewrite(part: Any, absent: set[str], address: str) -> None:
+    """Leave out what takes an input that is not given, and write addresses of our recipes for their names."""
+    for key, value in list(part.items()) if isinstance(part, dict) else list(enumerate(part)):
+        if isinstance(value, dict) and input_of(value) in absent:
+            del part[key]
+        elif isinstance(value, (dict, list)):
+            _rewrite(value, absent, address)
+        elif isinstance(value, str) and value in recipes():
+            part[key] = f"{address}/{recipe(value)[0]}/{value}"
 
 
 def names() -> tuple[str, ...]:
@@ -199,11 +223,15 @@ def load(name: str) -> Template:
     """
     if name not in names():
         raise TemplateInvalid(
-            f"There is no template {name!r}",
-            cause=did_you_mean(name, names()),
-            remedy=f"Templates: {', '.join(names())}.",
+            f"There is no template {name!r}", cause=did_you_mean(name, names()), remedy=f"Templates: {', '.join(names())}."
         )
     return Template.read(_FOLDER / f"{name}.yaml")
+
+
+@cache
+def recipes() -> Mapping[str, Path]:
+    """Return the files of the recipes of this package, by their names."""
+    return {file.name: file for file in sorted(_RECIPES.glob("*.yml"))}
 
 
 def recipe(name: str) -> tuple[str, str]:
@@ -214,64 +242,13 @@ def recipe(name: str) -> tuple[str, str]:
     TemplateInvalid
         If there is none of this name.
     """
-    known = {file.name: file for file in _RECIPES.glob("*.yml")}
-    if name not in known:
+    if name not in recipes():
         raise TemplateInvalid(
-            f"There is no recipe {name!r}", cause=did_you_mean(name, known), remedy=f"Recipes: {', '.join(known)}."
+            f"There is no recipe {name!r}", cause=did_you_mean(name, recipes()), remedy=f"Recipes: {', '.join(recipes())}."
         )
-    text = known[name].read_text(encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()[:16], text
+    text = recipes()[name].read_text(encoding="utf-8")
+    return _digest(text), text
 
 
-def _parse(text: str) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        document = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise TemplateInvalid("The template is not YAML", cause=str(error), remedy="Correct it there.") from error
-    if not isinstance(document, dict):
-        raise TemplateInvalid("The template is not a document of TOSCA", remedy="See `dodas template show kubernetes`.")
-    return dict(document)
-
-
-def _schema(declared: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {_SIZE: "integer", "list": "array", "map": "object", "float": "number"}
-    schema = {"type": kinds.get(declared["type"], declared["type"]), "description": declared.get("description", "")}
-    if declared["type"] == _SIZE:
-        schema["format"] = "memory"
-    if "default" in declared:
-        schema["default"] = _bytes(declared["default"]) if declared["type"] == _SIZE else declared["default"]
-    return schema
-
-
-def _properties(node: Mapping[str, Any], capability: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = node.get("capabilities", {}).get(capability, {}).get("properties", {})
-    return found
-
-
-def _bytes(size: Any) -> int:
-    return int(TypeAdapter(ByteSize).validate_python(size))
-
-
-def _words(size: int) -> str:
-    for unit, of in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
-        if size % of == 0:
-            return f"{size // of} {unit}"
-    return f"{size} B"
-
-
-def _rewrite(part: Any, absent: list[str], recipes: str) -> None:
-    """Leave out what takes an input that is not given, and write addresses of our recipes for their names."""
-    if isinstance(part, list):
-        for one in part:
-            _rewrite(one, absent, recipes)
-    if not isinstance(part, dict):
-        return
-    for key, value in list(part.items()):
-        if key == "implementation" and isinstance(value, str) and "/" not in value:
-            part[key] = f"{recipes.rstrip('/')}/{recipe(value)[0]}/{value}"
-        elif isinstance(value, dict) and value.keys() == {"get_input"} and value["get_input"] in absent:
-            del part[key]
-        else:
-            _rewrite(value, absent, recipes)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
