@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from typing import Annotated, Any, Final, NotRequired, Required
 
@@ -142,7 +141,7 @@ def _input(document: Document, name: str, what: Any, bounds: Sequence[int] | Non
     if (default := what.get("default")) is None:
         return made
     try:
-        default = made.check(default.isoformat() if isinstance(default, date) else default)
+        default = made.check(default)
     except InvalidOption as error:
         raise document.refused(
             (*path, "default"),

@@ -3,7 +3,9 @@
 import json
 import re
 import tomllib
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -70,9 +72,16 @@ def test_every_exit_code_is_documented_with_its_errors() -> None:
 def test_every_verb_is_documented() -> None:
     import typer
 
-    command = typer.main.get_command(build())
-    documented = [names(row[0])[0].split()[1] for row in rows("reference/cli.md") if row[0].startswith("`dodas ")]
-    assert documented == command.list_commands(typer.Context(command))  # type: ignore[attr-defined]
+    command: Any = typer.main.get_command(build())
+    groups = {name: list(getattr(one, "commands", {})) for name, one in command.commands.items()}
+    verbs = [" ".join((name, *under)) for name in command.list_commands(typer.Context(command)) for under in _each(groups[name])]
+    rows_of_verbs = (names(row[0])[0].split()[1:] for row in rows("reference/cli.md") if row[0].startswith("`dodas "))
+    assert [" ".join(takewhile(str.islower, words)) for words in rows_of_verbs] == verbs
+
+
+def _each(group: list[str]) -> list[tuple[str, ...]]:
+    """Return what stands behind the name of a group for each of its verbs, and once nothing for what is no group."""
+    return [(name,) for name in group] or [()]
 
 
 def options(page_part: str) -> dict[str, list[str]]:
