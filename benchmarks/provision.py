@@ -1,0 +1,74 @@
+"""What the ground costs: templates, infrastructures beside those asked for by hand, spawns beside a bare pod.
+
+    script/bench provision [--rounds N] [--only ROW]
+
+Each row is a function that returns what it found; it says itself what it needs, and whom it stands beside.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.launch import say, table  # noqa: E402 - found from here on
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what was measured in words, and all values that were."""
+
+    title: str
+    must: str
+    aim: str
+    measured: str
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def template(arguments: argparse.Namespace) -> list[Row]:
+    """Reading, validating and describing each of our templates, from its text, in a process that has done so once."""
+    from jupyter_dodas.provision.template import Template, load, names
+
+    found: dict[str, list[float]] = {}
+    for number in range(arguments.rounds * 10 + 1):
+        for name in names():
+            text = load(name).text
+            began = time.perf_counter()
+            Template(name, text).schema()
+            if number:
+                found.setdefault(name, []).append(time.perf_counter() - began)
+    middle = {name: statistics.median(taken) for name, taken in found.items()}
+    shown = ", ".join(f"{name} {taken * 1000:.0f} ms" for name, taken in middle.items())
+    slowest = max(middle.values())
+    return [Row("template: parse, validate, schema, p50", "150 ms", "50 ms", f"{slowest * 1000:.0f} ms ({shown})", found)]
+
+
+ROWS: Final[Mapping[str, Callable[[argparse.Namespace], list[Row]]]] = {"template": template}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=tuple(ROWS))
+    arguments = parser.parse_args()
+
+    found: list[Row] = []
+    for name in (arguments.only,) if arguments.only else ROWS:
+        say(f"{name.capitalize()}:")
+        found += ROWS[name](arguments)
+    print(table([(row.title, row.must, row.aim, row.measured) for row in found]))
+    folder = ROOT / "benchmarks" / "results"
+    folder.mkdir(exist_ok=True)
+    rows = [asdict(row) for row in found]
+    (folder / "provision.json").write_text(json.dumps({"rows": rows, "at": time.time(), "python": sys.version}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
