@@ -80,7 +80,8 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.database, self._control = folder / "im.sqlite", folder / "control.json"
-        self._says: dict[str, Any] = {"seconds": seconds, "fail": [], "hang": [], "ssh_error": False, "outputs": {}}
+        self._says: dict[str, Any] = {"seconds": seconds, "fail": [], "hang": [], "ssh_error": [], "off": {}, "dead": {}}
+        self._says["quota"] = {"cores": 500, "ram": 2000, "instances": 200, "floating_ips": 200, "security_groups": 200}
         self.control(outputs={"kubeconfig": str(kubeconfig)} if kubeconfig else {})
         settings = {
             "control": str(self._control),
@@ -109,8 +110,21 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
     def control(self, **says: Any) -> None:
         """Have its contextualization do otherwise from now on.
 
-        ``seconds``; ``fail`` and ``hang``: (parts of) names of infrastructures; ``outputs``: files by names of tasks;
-        ``ssh_error``: say once that SSH does not work, as it does before it goes on for two hours.
+        Parameters
+        ----------
+        seconds
+            That it takes.
+        fail, hang
+            Parts of names of infrastructures that do; those with these very words in their names do as well.
+        ssh_error
+            The same of those of which it says that it cannot get in, and then goes on for two hours, as the real one does.
+        off, dead
+            Numbers of machines of the Dummy cloud by the whole names of their infrastructures: those that the cloud says are off,
+            and those of which it says that they run, although they do not.
+        outputs
+            Files by names of tasks.
+        quota
+            Limits of the Dummy cloud, of memory in GiB.
         """
         self._says |= says
         beside = self._control.with_suffix(".new")

@@ -3,7 +3,7 @@
 It is the real one. What is not: where it reads its configuration, so that several may run at once; the table of EC2's machine
 types, which it would fetch from GitHub; and for the clouds in `pretend` (Dummy, unless a test says more) the contextualization,
 since their machines take no SSH. That one pretends: after some seconds every task has succeeded, or failed, or hangs, as the
-file `control` says at that moment.
+file `control` says at that moment. Machines of Dummy have addresses of this machine, and are off or dead if `control` says so.
 """
 
 import json
@@ -22,24 +22,67 @@ for name, value in settings["config"].items():
     setattr(config.Config, name, value)
 
 from IM.ConfManager import ConfManager  # noqa: E402
+from IM.connectors.Dummy import DummyCloudConnector  # noqa: E402
 from IM.connectors.EC2 import EC2CloudConnector, InstanceTypeInfo  # noqa: E402
 from IM.im_service import main  # noqa: E402
 from IM.InfrastructureList import InfrastructureList  # noqa: E402
+from IM.VirtualMachine import VirtualMachine  # noqa: E402
 
 EC2CloudConnector.instance_type_list = [
     InstanceTypeInfo(name=f"t3.{size}", cpu_arch=["x86_64"], num_cpu=cores, cores_per_cpu=1, mem=memory << 10, price=0.01 * cores)
     for size, cores, memory in (("small", 2, 2), ("xlarge", 4, 16), ("2xlarge", 8, 32))
 ]
 
+
+def controlled() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(settings["control"]).read_text("utf-8"))
+    return found
+
+
+def called(inf: Any) -> str:
+    return str(inf.radl.description.getValue("name") or "") if inf.radl.description else ""
+
+
+# -- machines of the Dummy cloud ---------------------------------------------------------------------------------------
+
+
+def seen(self: Any, vm: Any, auth_data: Any) -> tuple[bool, Any]:
+    control, number = controlled(), vm.im_id
+    if number in control["off"].get(called(vm.inf), ()):
+        vm.state = VirtualMachine.OFF
+    dead = number in control["dead"].get(called(vm.inf), ())
+    for interface in range(vm.getNumNetworkIfaces()):
+        # Nothing listens there, but something says so at once. To the other address nothing can be sent.
+        address = "255.255.255.255" if dead else f"127.{100 + interface}.{number // 250}.{1 + number % 250}"
+        vm.info.systems[0].setValue(f"net_interface.{interface}.ip", address)
+    return True, vm
+
+
+def quotas(self: Any, auth_data: Any, region: Any = None) -> dict[str, Any]:
+    limits = controlled()["quota"]
+    return {name: {"used": 1, "limit": limits[name]} for name in limits}
+
+
+def launched(self: Any, inf: Any, radl: Any, requested_radl: Any, num_vm: int, auth_data: Any) -> list[tuple[bool, Any]]:
+    found: list[tuple[bool, Any]] = launch(self, inf, radl, requested_radl, num_vm, auth_data)
+    for _, vm in found:
+        seen(self, vm, auth_data)
+    return found
+
+
+launch = DummyCloudConnector.launch
+DummyCloudConnector.launch = launched
+DummyCloudConnector.updateVMInfo = seen
+DummyCloudConnector.get_quotas = quotas
+
+
+# -- their contextualization -------------------------------------------------------------------------------------------
+
 real = ConfManager.run
 
 
-def pretended(inf: Any) -> bool:
-    return all(vm.cloud.type in settings["pretend"] for vm in inf.get_vm_list())
-
-
 def run(self: Any) -> None:
-    if not pretended(self.inf):
+    if not all(vm.cloud.type in settings["pretend"] for vm in self.inf.get_vm_list()):
         real(self)
         return
     while not self._stop_thread:
@@ -65,17 +108,15 @@ def contextualize(self: Any) -> None:
     while not self._stop_thread:
         if drain(inf):
             since = time.monotonic()  # somebody has changed it meanwhile
-        control = json.loads(Path(settings["control"]).read_text("utf-8"))
-        called = str(inf.radl.description.getValue("name") or "") if inf.radl.description else ""
-        says = [word for word in ("fail", "hang") if word in called or any(one and one in called for one in control[word])]
+        control = controlled()
+        says = [word for word in ("fail", "hang") if any(one in called(inf) for one in (word, *control[word]))]
         over = time.monotonic() > since + control["seconds"]
-        if over and "hang" not in says and (tasks := wanted(inf, since)) is not None:
+        broken = any(one in called(inf) for one in control["ssh_error"])
+        if over and broken and "Contextualization Error" not in inf.cont_out:
+            inf.add_cont_msg("Contextualization Error: Error Waiting the Master VM to have the SSH active.")  # and it goes on
+        if over and "hang" not in says and not broken and (tasks := wanted(inf, since)) is not None:
             finish(inf, tasks, control, well="fail" not in says)
             return
-        if over and control.get("ssh_error"):
-            inf.add_cont_msg("Contextualization Error: it is pretended that no machine takes SSH")
-            control["ssh_error"] = False
-            Path(settings["control"]).write_text(json.dumps(control), "utf-8")
         time.sleep(0.05)
 
 

@@ -31,6 +31,11 @@ _YOUNG: Final = 30.0
 _HOLLOW: Final = 300.0
 """Seconds after which what has neither a name nor machines will not get any."""
 _EVERY: Final = 0.25
+_AGAIN: Final = 10.0
+"""Seconds after which something is deleted again that is still there."""
+_SURE: Final = 0.7
+"""Seconds after which what is not there is looked for once more: who notes something about an infrastructure while it is deleted notes
+as well that it is there."""
 _AT_ONCE: Final = 8
 _IDENTIFIER: Final = re.compile(r"[\w-]{1,100}")
 
@@ -59,6 +64,7 @@ class InfrastructureManager:
         self._sent: set[str] = set()
         self._names: dict[str, str | None] = {}
         self._since: dict[str, float] = {}
+        self._erased: dict[str, float] = {}
 
     @classmethod
     def of(cls, options: Mapping[str, Any], access: Access) -> Self:
@@ -102,6 +108,10 @@ class InfrastructureManager:
 
     async def find(self, name: str) -> Sequence[str]:
         """See `Provisioner.find`."""
+        return [identifier for identifier, found in (await self.names()).items() if found == name]
+
+    async def names(self) -> Mapping[str, str]:
+        """Return the names of all that is there in this user's name, by identifier."""
         answer = await self._client.get("infrastructures")
         listed = [str(one["uri"]).rpartition("/")[2] for one in answer.get("uri-list", [])]
         turn = asyncio.Semaphore(_AT_ONCE)
@@ -111,7 +121,7 @@ class InfrastructureManager:
                 return await self._name(identifier)
 
         names = await asyncio.gather(*(named(identifier) for identifier in listed))
-        return [identifier for identifier, found in zip(listed, names, strict=True) if found == name]
+        return {identifier: name for identifier, name in zip(listed, names, strict=True) if name}
 
     async def _name(self, identifier: str) -> str | None:
         if not self._names.get(identifier):
@@ -145,10 +155,20 @@ class InfrastructureManager:
     async def status(self, identifier: str) -> Status:
         """See `Provisioner.status`."""
         try:
-            return await self._status(_checked(identifier))
+            return await (self._leaving if identifier in self._erased else self._status)(_checked(identifier))
         except InfrastructureNotFound:
             self._forget(identifier)
             return Status(state=State.GONE)
+
+    async def _leaving(self, identifier: str) -> Status:
+        """Look at one that is being deleted, without asking for its state: to tell that, it notes that it is there."""
+        try:
+            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true")
+        except InfrastructureNotFound:
+            await asyncio.sleep(_SURE)
+            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true")
+            self._erased.pop(identifier, None)  # it has come back: it is to be deleted again, at once
+        return Status(state=State.DELETING)
 
     async def _status(self, identifier: str) -> Status:
         whole, states = await self._states(identifier)
@@ -216,11 +236,15 @@ class InfrastructureManager:
 
     async def delete(self, identifier: str) -> None:
         """See `Provisioner.delete`."""
+        if time.monotonic() < self._erased.get(identifier, -_AGAIN) + _AGAIN:
+            return
         try:
             await self._begun(_checked(identifier))
             await self._client.delete(f"infrastructures/{identifier}?async=true&force=true")
+            self._erased[identifier] = time.monotonic()
         except InfrastructureNotFound:
-            self._forget(identifier)
+            if identifier not in self._erased:
+                self._forget(identifier)
 
     async def _begun(self, identifier: str) -> None:
         """Wait until it has begun with what it was just asked to create: it would not notice that it is to be deleted."""
@@ -233,6 +257,7 @@ class InfrastructureManager:
 
     def _forget(self, identifier: str) -> None:
         self._machines.forget(identifier)
+        self._erased.pop(identifier, None)
         self._since.pop(identifier, None)
         self._sent.discard(self._names.pop(identifier, None) or "")
 
