@@ -18,7 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.launch import say, table  # noqa: E402 - found from here on
+from benchmarks.launch import ratio, say, table  # noqa: E402 - found from here on
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,21 @@ def template(arguments: argparse.Namespace) -> list[Row]:
     return [Row("template: parse, validate, schema, p50", "150 ms", "50 ms", f"{slowest * 1000:.0f} ms ({shown})", found)]
 
 
-ROWS: Final[Mapping[str, Callable[[argparse.Namespace], list[Row]]]] = {"template": template}
+def fifty(arguments: argparse.Namespace) -> list[Row]:
+    """Infrastructures on the Dummy cloud of a real Infrastructure Manager, of $DODAS_TEST_IM, with pretended contextualization."""
+    from benchmarks._fifty import COUNT, fifty
+
+    found = fifty(arguments.rounds)
+    sides = {name: f"{statistics.median(values):.2f} s" for name, values in found.items()}
+    title = f"{COUNT} infrastructures created at once and deleted until every DELETE answered 200, against curl"
+    measured = f"{ratio(found['ours'], found['peer']):.2f} x ({sides['ours']}, {sides['peer']}); 0 left"
+    return [
+        Row(title, "1.2 x", "1.05 x", measured, found),
+        Row("after that, until none is found", "", "", f"{sides['ours gone']}, {sides['peer gone']}"),
+    ]
+
+
+ROWS: Final[Mapping[str, Callable[[argparse.Namespace], list[Row]]]] = {"template": template, "fifty": fifty}
 
 
 def main() -> None:

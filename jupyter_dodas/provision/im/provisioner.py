@@ -34,8 +34,8 @@ _EVERY: Final = 0.25
 _AGAIN: Final = 10.0
 """Seconds after which something is deleted again that is still there."""
 _SURE: Final = 0.7
-"""Seconds after which what is not there is looked for once more: who notes something about an infrastructure while it is deleted notes
-as well that it is there."""
+"""Seconds after which what is not there is looked for once more: it notes things about an infrastructure while it deletes it, and
+with the last such note it may be there again."""
 _AT_ONCE: Final = 8
 _IDENTIFIER: Final = re.compile(r"[\w-]{1,100}")
 
