@@ -43,6 +43,8 @@ def unsafe(text: str) -> str:
     """Return why a text may not be the value of an input; empty if it may."""
     if not text.isprintable():
         return "it has a line end, or another character that does not show"
+    if any(ord(one) > 0xFFFF for one in text):
+        return "it has a character of more than 16 bits, such as an emoji, which would arrive in two halves"
     if found := next((mark for mark in ("'", '"', "`", ";", "\\") if mark in text), None):
         return f"it has {_NAMES[found]}, which those who take it could read as the end of the value"
     if found := next((mark for mark in ("{{", "{%", "{#") if mark in text), None):

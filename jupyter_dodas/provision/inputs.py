@@ -241,12 +241,20 @@ def _no_function(value: Any) -> Any:
     return value
 
 
+def _arrives(value: float) -> float:
+    if "e" in (shown := repr(value)) and "." not in shown:
+        raise PydanticCustomError("unsafe", "{why}", {"why": f"it would arrive as a text, {shown}"})
+    return value
+
+
 def _anything(value: JsonValue) -> JsonValue:
     match value:
         case None:
             raise PydanticCustomError("unsafe", "nothing, null, would arrive as the word None")
         case str():
             _text(value, _LONGEST_TEXT)
+        case float():
+            _arrives(value)
         case dict():
             _no_function(value)
             for key, item in value.items():
@@ -272,7 +280,7 @@ _KEY: Final = Annotated[str, AfterValidator(partial(_text, longest=LONGEST))]
 _SIMPLE: Final[Mapping[str, Callable[[Limits], Any]]] = {
     "any": lambda _: Annotated[JsonValue, AfterValidator(_anything)],
     "boolean": lambda _: bool,
-    "float": lambda limits: Annotated[float, Field(allow_inf_nan=False), *limits.of_number(), NUMBER],
+    "float": lambda limits: Annotated[float, Field(allow_inf_nan=False), *limits.of_number(), NUMBER, AfterValidator(_arrives)],
     "integer": lambda limits: Annotated[int, *limits.of_number(), WHOLE],
     "json": lambda _: Annotated[JsonValue, AfterValidator(_anything)],
     "scalar-unit.bitrate": _with_unit("[kMGT]?i?[bB]ps"),
