@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from jupyter_dodas.errors import TemplateInvalid, UnknownOption, did_you_mean
+from jupyter_dodas.errors import InvalidOption, TemplateInvalid, UnknownOption, did_you_mean
 from jupyter_dodas.provision import document, hygiene, inputs, tosca
 from jupyter_dodas.provision.constraints import in_bytes
 from jupyter_dodas.provision.tosca import Compute, input_of
@@ -155,13 +155,18 @@ class Template:
         filled["metadata"] = {"infra_name": name}
         topology = filled["topology_template"]
         given = {**inputs, **{one: list(removal) for one in self._scaling["removal_list"]}}
-        for one, known in self._inputs.items():
-            value = given.get(one)
-            if value is None:
-                del topology["inputs"][one]
-            else:
-                topology["inputs"][one]["default"] = _as_tosca(known, value)
-        _rewrite(filled, {one for one in self._inputs if given.get(one) is None}, recipes.rstrip("/"))
+        absent = {one for one in self._inputs if given.get(one) is None}
+        if secret := next((one for one in self._secrets if one in absent), ""):
+            raise InvalidOption(f"{secret} is missing", option=secret, cause="It is a secret.", remedy="Make one at random.")
+        _leave_out(filled, absent)
+        outputs = topology.get("outputs") or {}
+        for one in [one for one, what in outputs.items() if "value" not in what]:
+            del outputs[one]
+        for one in absent:
+            del topology["inputs"][one]
+        for one in self._inputs.keys() - absent:
+            topology["inputs"][one]["default"] = _as_tosca(self._inputs[one], given[one])
+        _address(filled, recipes.rstrip("/"))
         return document.dump(filled)
 
     def _value(self, compute: Compute, given: Mapping[str, Any], capability: str, *names: str) -> Any:
@@ -175,10 +180,11 @@ class Template:
 
     def _found_secrets(self) -> tuple[str, ...]:
         found = tuple(str(self._metadata.get("secrets") or "").replace(",", " ").split())
-        if (other := next((name for name in found if name not in self._inputs), None)) is not None:
+        kinds = {name: what.get("type") for name, what in (self._document.content["topology_template"].get("inputs") or {}).items()}
+        if (other := next((name for name in found if kinds.get(name) != "string"), None)) is not None:
             raise self._document.refused(
                 _SECRETS,
-                f"There is no input {other!r}, for which a secret is to be made",
+                f"There is no text {other!r} among the inputs, for which a secret is to be made",
                 cause=did_you_mean(other, self._inputs),
                 remedy="Name inputs of the type string.",
             )
@@ -197,14 +203,22 @@ def _as_tosca(known: inputs.Input, value: Any) -> Any:
     return inputs.in_words(value) if known.in_bytes and isinstance(value, int) else value
 
 
-def _rewrite(part: Any, absent: set[str], address: str) -> None:
-    """Leave out what takes an input that is not given, and write addresses of our recipes for their names."""
-    for key, value in list(part.items()) if isinstance(part, dict) else list(enumerate(part)):
+def _leave_out(part: Any, absent: set[str]) -> None:
+    """Leave out what takes an input that is not given."""
+    # From the end, since what stands behind moves up.
+    for key, value in reversed(list(part.items() if isinstance(part, dict) else enumerate(part))):
         if isinstance(value, dict) and input_of(value) in absent:
             del part[key]
         elif isinstance(value, (dict, list)):
-            _rewrite(value, absent, address)
-        elif isinstance(value, str) and value in recipes():
+            _leave_out(value, absent)
+
+
+def _address(part: Any, address: str, *, within: bool = False) -> None:
+    """Write addresses of our recipes for their names: within interfaces, but not in what recipes are told."""
+    for key, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
+        if isinstance(value, (dict, list)):
+            _address(value, address, within=(within or key in ("interfaces", "interface_types")) and key != "inputs")
+        elif within and isinstance(value, str) and value in recipes():
             part[key] = f"{address}/{recipe(value)[0]}/{value}"
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jupyter_dodas.errors import DodasError, InvalidOption, TemplateInvalid
+from jupyter_dodas.provision.document import read
 from jupyter_dodas.provision.template import Template, load
 
 QUICK = 5.0
@@ -112,6 +113,7 @@ DOCUMENTS = {
     "default that is random": (edited("description: With which workers join.", "default: random(20)"), "random"),
     "default that is a function": (edited("default: []", "default: {get_attribute: [front_server, x]}"), ""),
     "no such input": (edited("{get_input: charts}", "{get_input: carts}"), ""),
+    "secret that is a number": (edited("secrets: join_token", "secrets: workers"), "secret is to be made"),
     "secret of no input": (edited("secrets: join_token", "secrets: join_tokens"), "secret is to be made"),
     "type of a ring": (
         edited("node_types:\n", "node_types:\n  my.A: {derived_from: my.B}\n  my.B: {derived_from: my.A}\n"),
@@ -340,3 +342,10 @@ def test_whatever_stands_where_it_does_not_belong_is_refused_or_works(changes: l
         template.machines(inputs)
         template.fill(inputs, name="dodas-1", recipes="https://hub.example.org")
     assert time.monotonic() - began < QUICK
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.text(), st.text(alphabet="ab:-?[]{}&*!|>'\"%#,\n \t", max_size=60)))
+def test_no_text_is_more_than_the_reader_can_take(text: str) -> None:
+    with suppress(TemplateInvalid):
+        assert isinstance(read(text).content, dict)

@@ -55,9 +55,12 @@ topology_template:
         Standard:
           configure:
             implementation: https://recipes.example.org/mine.yml
-            inputs: {text: {get_input: text}, all: [{get_input: text}, {get_input: copy}]}
+            inputs: {text: {get_input: text}, all: [{get_input: text}, {get_input: text}, {get_input: copy}]}
       capabilities:
         host: {properties: {num_cpus: {get_input: whole}, mem_size: {get_input: size}}}
+  outputs:
+    text: {value: {get_input: text}}
+    copy: {value: {get_input: copy}}
 """
 
 
@@ -175,6 +178,18 @@ def test_what_takes_an_input_that_is_not_given_is_left_out() -> None:
     mine = filled(Template("mine", OF_MY_OWN), {"copy": "ab"})
     inputs = mine["topology_template"]["node_templates"]["server"]["interfaces"]["Standard"]["configure"]["inputs"]
     assert inputs == {"all": [{"get_input": "copy"}]}
+    assert set(mine["topology_template"]["outputs"]) == {"copy"}
+
+
+def test_only_recipes_become_addresses() -> None:
+    sent = values(filled(load("kubernetes"), {"image": "kubernetes-front.yml"}))
+    assert sent["image"] == "kubernetes-front.yml"
+
+
+def test_a_secret_is_never_left_out() -> None:
+    template = load("kubernetes")
+    with pytest.raises(InvalidOption, match="join_token is missing"):
+        template.fill(template.check({}), name="dodas-1", recipes="https://hub.example.org")
 
 
 def test_filling_changes_nothing_of_the_template() -> None:
