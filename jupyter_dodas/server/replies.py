@@ -1,4 +1,4 @@
-"""Errors as replies: one shape for all of them, and one table of HTTP statuses."""
+"""Errors as replies: one shape for all of them."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,63 +7,11 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tornado.web import HTTPError
 
-from jupyter_dodas import errors
 from jupyter_dodas.errors import DodasError, InvalidOption
+from jupyter_dodas.statuses import status_of
 from jupyter_dodas.views import ErrorView
 
-__all__ = ["STATUS", "ErrorReply", "invalid", "status_of", "view_of"]
-
-STATUS: Final[Mapping[type[DodasError], HTTPStatus]] = {
-    DodasError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.InvalidOption: HTTPStatus.BAD_REQUEST,
-    errors.UnknownOption: HTTPStatus.BAD_REQUEST,
-    errors.UnknownKind: HTTPStatus.BAD_REQUEST,
-    errors.InvalidSetting: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.MissingSoftware: HTTPStatus.NOT_IMPLEMENTED,
-    errors.NotSupported: HTTPStatus.NOT_FOUND,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.NotYours: HTTPStatus.FORBIDDEN,
-    errors.AlreadyExists: HTTPStatus.CONFLICT,
-    errors.LaunchFailed: HTTPStatus.CONFLICT,
-    errors.ClusterFailed: HTTPStatus.CONFLICT,
-    errors.DamagedRecord: HTTPStatus.CONFLICT,
-    errors.NewerRecord: HTTPStatus.CONFLICT,
-    errors.StaleGeneration: HTTPStatus.PRECONDITION_FAILED,
-    # Not 403: that means the user, and signing in again would not help.
-    errors.CredentialsRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.MissingRights: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.IamRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.TokenInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.SignInRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.QuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
-    # Of endpoints and their models; a token that they do not take is not Jupyter's either.
-    errors.BadInput: HTTPStatus.BAD_REQUEST,
-    errors.ModelRefused: HTTPStatus.BAD_REQUEST,
-    errors.ModelNotFound: HTTPStatus.NOT_FOUND,
-    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.ModelBroken: HTTPStatus.CONFLICT,
-    # Of pools and their jobs.
-    errors.JobFailed: HTTPStatus.CONFLICT,
-    errors.JobHeld: HTTPStatus.CONFLICT,
-    errors.JobRemoved: HTTPStatus.GONE,
-    errors.PoolUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    # Of infrastructures.
-    errors.TemplateInvalid: HTTPStatus.BAD_REQUEST,
-    errors.InfrastructureNotFound: HTTPStatus.NOT_FOUND,
-    errors.InfrastructureExists: HTTPStatus.CONFLICT,
-    errors.ProvisionFailed: HTTPStatus.CONFLICT,
-    errors.ProvisionerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.Unauthenticated: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.NotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.PlaceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.IamUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.ControllerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StateNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
-}
-"""By the class of an error."""
+__all__ = ["ErrorReply", "invalid", "view_of"]
 
 _CODES: Final[Mapping[int, str]] = {
     HTTPStatus.BAD_REQUEST: "invalid-request",
@@ -97,11 +45,6 @@ class ErrorReply(BaseModel):
     def of(cls, error: DodasError) -> Self:
         """Put an error into the one shape."""
         return cls(error=ErrorView.of(error))
-
-
-def status_of(error: DodasError) -> HTTPStatus:
-    """Return the status of the nearest class that the table knows."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def view_of(status: int, error: BaseException | None) -> tuple[int, ErrorReply]:

@@ -11,7 +11,7 @@ from jupyter_dodas.server.handlers import API, NowhereHandler, routes
 from jupyter_dodas.server.infrastructures import Desk
 from jupyter_dodas.server.openapi import OPERATIONS, document
 from jupyter_dodas.server.proxy import DashboardHandler
-from jupyter_dodas.server.replies import STATUS
+from jupyter_dodas.statuses import STATUS
 
 VERBS = ("get", "post", "patch", "put", "delete")
 

@@ -9,7 +9,8 @@ from tornado.web import HTTPError
 from jupyter_dodas import errors
 from jupyter_dodas.errors import DodasError, InvalidOption, NotFound, StoreFull
 from jupyter_dodas.options import Options, validate
-from jupyter_dodas.server.replies import STATUS, ErrorReply, view_of
+from jupyter_dodas.server.replies import ErrorReply, view_of
+from jupyter_dodas.statuses import STATUS
 from jupyter_dodas.views import ClusterPatch, ClusterRequest
 
 EVERY = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, DodasError)]
