@@ -23,7 +23,7 @@ from jupyter_dodas.iam.provider import Grant, Provider
 __all__ = ["SCOPE", "TokenDesk", "TokenHandler", "TokenRequest", "Visits", "permitted"]
 
 SCOPE: Final = "custom:dodas:tokens"
-"""The hub's scope that lets a server ask for tokens of its user."""
+"""The hub's scope that lets a server ask for tokens of its user, and a service that has it for all of them for those of anybody."""
 
 Word = Annotated[str, Field(max_length=300, pattern=r"^[\x21-\x7e]+$")]
 
@@ -35,6 +35,8 @@ class TokenRequest(BaseModel):
 
     audience: Annotated[str, Field(max_length=300, pattern=r"^[\x21-\x7e]*$")] = ""
     scopes: Annotated[tuple[Word, ...], Field(max_length=50)] = ()
+    user: Annotated[str, Field(max_length=255)] = ""
+    """Whose; by default whoever asks. Only services of the hub name one."""
 
 
 def permitted(policy: Mapping[str, Sequence[str]], asked: TokenRequest) -> TokenRequest:
@@ -218,19 +220,18 @@ class TokenHandler(APIHandler):  # type: ignore[misc]
             await super().prepare()
 
     async def post(self) -> None:
-        """Give a token of the user whose server asks."""
-        user = self.current_user
-        if user is None or getattr(user, "kind", "") != "user":
+        """Give a token of the user whose server asks, or whom a service names that may ask for everybody's."""
+        if self.current_user is None:
             raise web.HTTPError(HTTPStatus.FORBIDDEN, "Only the server of a user, signed in, can ask for a token.")
-        # The decorator of the hub knows no custom scopes: they are defined after this module is imported.
-        if not self.has_scope(f"{SCOPE}!user={user.name}"):
-            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"The token of this server lacks the scope {SCOPE}.")
         try:
             asked = TokenRequest.model_validate_json(self.request.body or b"{}")
         except ValidationError as error:
             detail = error.errors()[0]
             where = ".".join(str(part) for part in detail["loc"]) or "the request"
             raise web.HTTPError(HTTPStatus.BAD_REQUEST, f"{where}: {detail['msg']}") from None
+        user = self._meant(asked)
+        if user is not self.current_user and await self.refresh_auth(user) is None:
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"{user.name} has to sign in again.")
         try:
             given, grant = await self._desk.desk.give(user, asked, self._whom())
         except DodasError as error:
@@ -238,6 +239,23 @@ class TokenHandler(APIHandler):  # type: ignore[misc]
             raise web.HTTPError(status, f"{error.message}. {error.cause}") from None
         self._remember(user, given)
         self._hand_out(given, grant)
+
+    def _meant(self, asked: TokenRequest) -> Any:
+        """Return the user of whom a token is asked for, and may be."""
+        user = self.current_user
+        if getattr(user, "kind", "") != "user":
+            # Who may ask for everybody is told who there is; nobody else is.
+            if not self.has_scope(SCOPE) or not asked.user:
+                raise web.HTTPError(HTTPStatus.FORBIDDEN, "Only the server of a user, signed in, can ask for a token.")
+            user = self.find_user(asked.user)
+            if user is None:
+                raise web.HTTPError(HTTPStatus.NOT_FOUND, f"The hub knows no user {asked.user!r}: they have to sign in first.")
+        elif asked.user not in ("", user.name):
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, "A server can ask for tokens of its own user only.")
+        # The decorator of the hub knows no custom scopes: they are defined after this module is imported.
+        if not self.has_scope(f"{SCOPE}!user={user.name}"):
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"The token of this server lacks the scope {SCOPE}.")
+        return user
 
     def _hand_out(self, given: TokenRequest, grant: Grant) -> None:
         self.set_header("Cache-Control", "no-store")
@@ -274,5 +292,7 @@ class TokenHandler(APIHandler):  # type: ignore[misc]
         self._desk.visits.note(self._credential, self.request.body, _Visit(token.id, user.name, given, until))
 
     def _whom(self) -> str:
+        if getattr(self.current_user, "kind", "") == "service":
+            return f"service {self.current_user.name}"
         token: Any = self.get_token()
         return str(getattr(token, "note", "") or "")[:100]
