@@ -176,7 +176,8 @@ class Hub(AbstractContextManager["Hub"]):
         self.audit = self.folder / "state" / "audit.jsonl"
         (self.folder / "jupyterhub_config.py").write_text(
             f"load_subconfig({str(ROOT / 'hub_config' / self.configuration)!r})\n"
-            "c.JupyterHub.services = []\n"  # the provider is a process of the test, which it can freeze
+            # The provider is a process of the test, which it can freeze.
+            "c.JupyterHub.services = [one for one in c.JupyterHub.services if one['name'] != 'iam']\n"
             f"c.IAMAuthenticator.issuer = {self.provider.issuer!r}\n"
             f"c.IAMAuthenticator.client_secret_file = {str(self.folder / 'client.secret')!r}\n"
             f"c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{self.proxy_port}'\n"
