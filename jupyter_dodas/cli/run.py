@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import jupyter_dodas
-from jupyter_dodas.cli import about, iam, launching, logs, models, output, shell, templates, verbs
+from jupyter_dodas.cli import about, iam, infrastructures, launching, logs, models, output, shell, templates, verbs
 from jupyter_dodas.cli.exits import Exit, exit_code
 from jupyter_dodas.errors import DodasError, InvalidOption, UnknownOption, did_you_mean
 
@@ -61,6 +61,7 @@ def build() -> typer.Typer:
         app.command()(verb)
     app.add_typer(iam.verbs())
     app.add_typer(templates.verbs())
+    app.add_typer(infrastructures.verbs())
     return app
 
 

@@ -9,7 +9,7 @@ from socket import socket
 from typing import Final
 from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubAuth  # type: ignore[import-untyped]
+from jupyterhub.services.auth import HubOAuth  # type: ignore[import-untyped]
 from tornado import httpserver, web
 from tornado.netutil import bind_sockets
 
@@ -88,7 +88,7 @@ class Service:
             changes=changes,
             audit=Audit(configuration.audit, _log),
         )
-        self._room = Room(desk, offers, credentials, self._hub, HubAuth(cache_max_age=_REMEMBERED))
+        self._room = Room(desk, offers, credentials, self._hub, HubOAuth(cache_max_age=_REMEMBERED))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until it is told to stop."""

@@ -1,5 +1,6 @@
 """Requests and replies of the service: who asks, how much of it is taken, and errors in one shape."""
 
+import hmac
 import logging
 import re
 import time
@@ -7,7 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from jupyterhub.services.auth import HubAuth, check_scopes  # type: ignore[import-untyped]
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, check_scopes  # type: ignore[import-untyped]
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from tornado import web
 
@@ -63,13 +64,16 @@ class Pace:
 class Room:
     """What handlers share."""
 
-    def __init__(self, desk: Desk, offers: Offers, credentials: Credentials, hub: HubApi, auth: HubAuth) -> None:
+    def __init__(self, desk: Desk, offers: Offers, credentials: Credentials, hub: HubApi, auth: HubOAuth) -> None:
         self.desk, self.offers, self.credentials, self.hub, self.auth = desk, offers, credentials, hub, auth
         self.pace = Pace()
 
 
-class Handler(web.RequestHandler):
-    """A handler of the REST API. Only a token of the hub opens it: a browser's cookie, which another page could send, does not."""
+class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
+    """A handler of the REST API, for whoever has a token of the hub.
+
+    A browser's cookie, which another page could send, counts together with what the page of the service alone knows.
+    """
 
     room: Room
     who: Mapping[str, Any]
@@ -77,7 +81,7 @@ class Handler(web.RequestHandler):
 
     def initialize(self, room: Room) -> None:
         """Take what is shared."""
-        self.room = room
+        self.room, self.hub_auth = room, room.auth
 
     def set_default_headers(self) -> None:
         """Keep replies out of caches, and out of pages."""
@@ -86,15 +90,13 @@ class Handler(web.RequestHandler):
         self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 
     def check_xsrf_cookie(self) -> None:
-        """Ask for no cookie where none counts."""
+        """Ask for nothing yet: see `_by_cookie`."""
 
     async def prepare(self) -> None:
         """Find out who asks."""
-        found = _TOKEN.fullmatch(self.request.headers.get("Authorization", ""))
-        if found is None:
-            raise Unauthenticated("A token of the hub is needed", remedy="Send it as Authorization: token ...")
+        header = self.request.headers.get("Authorization", "")
         try:
-            self.who = await self.room.auth.user_for_token(found[1], sync=False) or {}
+            self.who = await (self._by_token(header) if header else self._by_cookie()) or {}
         except web.HTTPError as error:
             raise ProvisionerUnreachable(
                 "The hub does not answer", cause=error.log_message or "", remedy="Try again in a moment."
@@ -108,6 +110,20 @@ class Handler(web.RequestHandler):
                 remedy="Ask the hub for one that has it.",
             )
         self.room.pace.take(f"{self.who['kind']}:{self.who['name']}", time.monotonic())
+
+    async def _by_token(self, header: str) -> Any:
+        found = _TOKEN.fullmatch(header)
+        return await self.room.auth.user_for_token(found[1], sync=False) if found is not None else None
+
+    async def _by_cookie(self) -> Any:
+        """Return whose browser it is, if the page of the service has sent this, also where nothing is changed."""
+        shown = self.request.headers.get("X-XSRFToken", "").encode()
+        if not shown:
+            raise Unauthenticated("A token of the hub is needed", remedy="Send it as Authorization: token ...")
+        found = await self.room.auth._get_user_cookie(self)  # noqa: SLF001 - there is no other way without the token in the address
+        if found and not hmac.compare_digest(shown, self.xsrf_token):
+            raise NotAllowed("This request does not come from the page of the service", remedy="Load the page again.")
+        return found
 
     @property
     def speaks_for_everybody(self) -> bool:
@@ -142,7 +158,8 @@ class Handler(web.RequestHandler):
         owner = self.owner
         if self.who["kind"] == "user" and owner == self.who["name"]:
             return Caller(owner, tuple(map(str, self.who.get("groups") or ())))
-        return Caller(owner, tuple(await self.room.hub.groups(owner)))
+        told = self.get_query_arguments("group")  # the hub knows them, and says so
+        return Caller(owner, tuple(told or await self.room.hub.groups(owner)))
 
     @property
     def purse(self) -> str:
