@@ -5,14 +5,23 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from jupyter_dodas.provision.client import Infrastructures
 from jupyter_dodas.testing.waiting import blocking_until
 from tests.hubs import Hub, answers, free_ports
 from tests.provision.im import ACCOUNT
 
-__all__ = ["ServiceHub", "im"]
+__all__ = ["KUBECONFIG", "ServiceHub", "im"]
+
+KUBECONFIG: Final = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: higgs, cluster: {server: "https://192.0.2.1:6443"}}]
+users: [{name: admin, user: {token: "a secret of tests"}}]
+contexts: [{name: higgs, context: {cluster: higgs, user: admin}}]
+current-context: higgs
+"""
 
 
 def im(url: str, folder: Path, **options: Any) -> dict[str, Any]:

@@ -11,18 +11,9 @@ from jupyter_dodas.provision.views import Change, Wanted
 from jupyter_dodas.spec import Phase
 from jupyter_dodas.testing.waiting import until
 from tests.provision.im import InfrastructureManager
-from tests.provision.service import ServiceHub, im
+from tests.provision.service import KUBECONFIG, ServiceHub, im
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
-
-KUBECONFIG = """\
-apiVersion: v1
-kind: Config
-clusters: [{name: higgs, cluster: {server: "https://192.0.2.1:6443"}}]
-users: [{name: admin, user: {token: "a secret of tests"}}]
-contexts: [{name: higgs, context: {cluster: higgs, user: admin}}]
-current-context: higgs
-"""
 
 
 @pytest.fixture(scope="module")

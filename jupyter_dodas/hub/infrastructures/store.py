@@ -252,7 +252,8 @@ class Store:
         if self._file is not None:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
-            held = self._file.with_name(f"{self._file.name}.lock").open("w")
+            lock = self._file.with_name(f"{self._file.name}.lock")
+            held = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "w")
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
