@@ -44,7 +44,7 @@ export function CloudList(props: CloudListProps): JSX.Element {
         )}
       </div>
       {clouds.length === 0 && !adding && (
-        <p className="dodas-Help">{trans.__('You have given no credentials. Machines are made where the administrator of this hub has them made.')}</p>
+        <p className="dodas-Help">{trans.__('None yet. Give credentials of a cloud in which machines may be made for you, unless this hub has some for all.')}</p>
       )}
       <ul className="dodas-Machines" aria-label={trans.__('Credentials')}>
         {clouds.map(cloud => (

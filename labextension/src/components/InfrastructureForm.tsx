@@ -5,6 +5,7 @@ import * as React from 'react';
 import { problemOf } from '../model/api';
 import { given, shown } from '../model/form';
 import type { Cloud, Plan, Template, Wanted } from '../model/infrastructures';
+import { inputsOf } from '../model/provision';
 import { withDefaults } from '../model/quota';
 import type { Options, Problem } from '../model/records';
 import { lasting, type Translator } from '../model/words';
@@ -51,12 +52,12 @@ interface FilledProps extends InfrastructureFormProps {
 
 function Filled(props: FilledProps): JSX.Element {
   const { template, templates, clouds, trans, onTemplate } = props;
-  const schema = React.useMemo(() => template?.inputs ?? {}, [template]);
+  const schema = React.useMemo(() => inputsOf(template?.inputs ?? {}), [template]);
   const [name, setName] = React.useState(() => free(template?.name ?? 'own', props.taken));
   const [values, setValues] = React.useState<Options>(() => shown(schema, withDefaults(schema, {})));
   const [valid, setValid] = React.useState(true);
   const [text, setText] = React.useState('');
-  const [cloud, setCloud] = React.useState('');
+  const [cloud, setCloud] = React.useState(clouds[0]?.name ?? '');
   const [linger, setLinger] = React.useState<number | null>(null);
   const [busy, setBusy] = React.useState(false);
   const [refused, setRefused] = React.useState<Problem | null>(null);
@@ -153,7 +154,6 @@ function Filled(props: FilledProps): JSX.Element {
             <div className="dodas-Field">
               <label htmlFor={`${id}-cloud`}>{trans.__('Where')}</label>
               <select id={`${id}-cloud`} value={cloud} onChange={event => setCloud(event.target.value)}>
-                <option value="">{trans.__('Wherever it can be made')}</option>
                 {clouds.map(one => (
                   <option key={`${one.group} ${one.name}`} value={one.name}>
                     {one.group ? trans.__('%1 (%2)', one.name, one.group) : one.name}

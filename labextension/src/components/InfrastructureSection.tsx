@@ -14,12 +14,14 @@ export interface InfrastructureSectionProps {
   readonly templates: readonly Template[];
   readonly actions: InfrastructureActions;
   readonly trans: Translator;
+  /** What stands above; by default what they are. */
+  readonly heading?: string;
   readonly onNew: () => void;
   readonly onRetry: () => void;
 }
 
 export function InfrastructureSection(props: InfrastructureSectionProps): JSX.Element | null {
-  const { snapshot, templates, actions, trans, onNew } = props;
+  const { snapshot, templates, actions, trans, onNew, heading = trans.__('Infrastructure') } = props;
   const { available, infrastructures, state } = snapshot;
   const [chosen, setChosen] = React.useState<string | null>(null);
   const current = infrastructures.find(({ uid }) => uid === chosen)?.uid ?? infrastructures[0]?.uid;
@@ -27,9 +29,9 @@ export function InfrastructureSection(props: InfrastructureSectionProps): JSX.El
     return null;
   }
   return (
-    <section className="dodas-List dodas-Infrastructures" aria-label={trans.__('Infrastructure')}>
+    <section className="dodas-List dodas-Infrastructures" aria-label={heading}>
       <div className="dodas-Row dodas-Head">
-        <h2>{trans.__('Infrastructure')}</h2>
+        <h2>{heading}</h2>
         <button type="button" className="dodas-is-strong" onClick={onNew} aria-label={trans.__('New infrastructure')} disabled={!available}>
           {trans.__('+ New')}
         </button>

@@ -218,6 +218,8 @@ const TEMPLATE: Template = {
     properties: {
       workers: { type: 'integer', title: 'Workers', default: 2, minimum: 0, maximum: 100 },
       memory: { type: 'string', title: 'Memory', default: '4 GiB' },
+      charts: { type: 'array', default: [] },
+      kubernetes_version: { type: 'string' },
       installer: { type: 'string', title: 'Installer', default: 'k3s', enum: ['k3s', 'programs'] }
     }
   }
@@ -258,11 +260,12 @@ describe('the form for a new infrastructure', () => {
     expect(screen.getByRole('meter', { name: 'Quota of cores' }).getAttribute('aria-valuetext')).toBe('cores: 30 + 6 of 32');
     expect(screen.getByText(/more than the cloud lets you have/)).toBeTruthy();
     expect(await barriers(container)).toEqual([]);
+    expect(screen.getByRole('textbox', { name: 'Kubernetes version', hidden: true })).toBeTruthy();
 
     const field = screen.getByRole('spinbutton', { name: 'Workers' });
     await userEvent.clear(field);
     await userEvent.type(field, '3');
-    await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Where' }), 'recas');
+    expect((screen.getByRole('combobox', { name: 'Where' }) as HTMLSelectElement).value).toBe('recas');
     await userEvent.selectOptions(screen.getByRole('combobox', { name: 'How long' }), '3600');
     await press('Create');
     expect(props.onCreate).toHaveBeenCalledExactlyOnceWith({ name: 'kubernetes-2', template: 'kubernetes', inputs: { workers: 3 }, cloud: 'recas', linger: 3600 });
@@ -294,7 +297,7 @@ describe('the form for a new infrastructure', () => {
     expect(screen.getByRole('button', { name: 'Create' }).hasAttribute('disabled')).toBe(true);
     await userEvent.type(screen.getByRole('textbox', { name: 'Template' }), 'tosca_definitions_version: x');
     await press('Create');
-    expect(props.onCreate).toHaveBeenCalledExactlyOnceWith({ name: 'own', text: 'tosca_definitions_version: x', inputs: {} });
+    expect(props.onCreate).toHaveBeenCalledExactlyOnceWith({ name: 'own', text: 'tosca_definitions_version: x', inputs: {}, cloud: 'recas' });
   });
 });
 

@@ -15,21 +15,28 @@ import { infrastructureReport } from '../model/provision';
 import type { Problem } from '../model/records';
 import { english } from '../model/words';
 
+/** The status of whoever is signed in no longer. */
+const UNKNOWN = 401;
+
 function draw(): void {
   const place = document.querySelector<HTMLElement>('[data-infrastructures]');
   if (place === null) {
     return;
   }
   const { infrastructures: base = '', xsrf = '', clouds = '{}' } = place.dataset;
-  const api = new InfrastructureApi((path, init = {}) =>
-    fetch(new URL(path, new URL(base, location.href)), {
+  let known = false;
+  const api = new InfrastructureApi(async (path, init = {}) => {
+    const response = await fetch(new URL(path, new URL(base, location.href)), {
       ...init,
       credentials: 'same-origin',
-      // Whoever has been signed out is told so, instead of being led through a page to sign in that nobody sees.
-      redirect: 'manual',
       headers: { ...(init.headers as Record<string, string> | undefined), Accept: 'application/json', 'X-XSRFToken': xsrf }
-    })
-  );
+    });
+    if (response.status === UNKNOWN && known) {
+      location.reload(); // leads to the page to sign in
+    }
+    known ||= response.ok;
+    return response;
+  });
   createRoot(place).render(<Page list={new InfrastructureList(api)} forms={JSON.parse(clouds) as CloudForms} />);
 }
 
@@ -88,6 +95,7 @@ function Page({ list, forms }: { list: InfrastructureList; forms: CloudForms }):
             templates={snapshot.templates}
             actions={actions}
             trans={english}
+            heading={english.__('Yours')}
             onNew={open}
             onRetry={() => list.refresh()}
           />

@@ -1,7 +1,7 @@
 /** What there is to tell of an infrastructure, in words. Pure: the time is an argument. */
 
 import type { Infrastructure, Machine, Plan, QuotaLine, Vm } from './infrastructures';
-import type { Step } from './records';
+import type { Schema, Step } from './records';
 import { type Mark, MARKS, phaseName, type StepView } from './view';
 import { clock, lasting, size, type Translator } from './words';
 
@@ -93,6 +93,13 @@ function note({ linger, holders }: Infrastructure, deleting: boolean, trans: Tra
       : trans.__('It goes when the last notebook lets go of it.');
   }
   return trans.__('Nobody uses it: it goes after %1.', lasting(linger));
+}
+
+/** Inputs of a template as a form can ask for them: all have titles, and lists of nobody knows what are left to other faces. */
+export function inputsOf({ properties = {}, ...schema }: Schema): Schema {
+  const drawn = Object.entries(properties).filter(([, { type, items }]) => type !== 'array' || items !== undefined);
+  const title = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('_', ' ');
+  return { ...schema, properties: Object.fromEntries(drawn.map(([name, one]) => [name, { title: title(name), ...one }])) };
 }
 
 /** What a machine is for. */
