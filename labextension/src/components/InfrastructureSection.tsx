@@ -58,7 +58,7 @@ export function InfrastructureSection(props: InfrastructureSectionProps): JSX.El
             <p>
               <strong>{trans.__('No infrastructure yet.')}</strong>
             </p>
-            <p>{trans.__('Machines with Kubernetes on them, made in a cloud for you, and removed when you delete them.')}</p>
+            <p>{trans.__('Machines with Kubernetes on them, made for you in some minutes, and removed when you delete them.')}</p>
           </div>
         )
       )}

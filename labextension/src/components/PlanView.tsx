@@ -33,10 +33,8 @@ export function PlanView({ plan, problem, busy, trans }: PlanViewProps): JSX.Ele
               const { what, each } = machineWords(machine, trans);
               return (
                 <li key={machine.role}>
-                  <span className="dodas-Row">
-                    <span>{what}</span>
-                    <span className="dodas-Time">{each.join(', ')}</span>
-                  </span>
+                  <div>{what}</div>
+                  <div className="dodas-Facts">{each.join(', ')}</div>
                 </li>
               );
             })}

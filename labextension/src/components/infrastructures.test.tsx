@@ -80,6 +80,14 @@ describe('the card of an infrastructure', () => {
     expect(screen.queryByRole('spinbutton')).toBeNull();
   });
 
+  it('is not taken for one that can be cancelled while it is only changed', () => {
+    card(infrastructure({ phase: 'starting', steps: [{ name: 'Machines', started: NOW, ended: null, usually: null }] }));
+    expect(screen.getByText('Being changed', { exact: false })).toBeTruthy();
+    expect(screen.getAllByRole('listitem').slice(0, 2).map(item => item.querySelector('span + span')?.textContent)).toEqual(['Machines', 'Kubernetes']);
+    expect(screen.queryByRole('button', { name: 'Cancel' })).toBeNull();
+    expect(screen.getByRole('button', { name: 'Delete' })).toBeTruthy();
+  });
+
   it('tells what went wrong, why, and what to do, with a report to copy', async () => {
     const one = infrastructure({ phase: 'failed', problem: PROBLEM });
     const { acts } = card(one);

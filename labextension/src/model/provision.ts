@@ -22,14 +22,16 @@ const STEPS = ['Queued', 'Machines', 'Kubernetes'] as const;
 export function infrastructureWords(one: Infrastructure, now: number, trans: Translator): InfrastructureWords {
   const deleting = one.wanted === 'absent' || one.phase === 'stopping';
   const launching = !deleting && (one.phase === 'pending' || one.phase === 'starting');
+  // What is made for the first time was queued first.
+  const changing = launching && one.steps.length > 0 && one.steps[0]?.name !== STEPS[0];
   const usable = !deleting && (one.phase === 'ready' || one.phase === 'degraded');
   return {
-    phase: deleting ? trans.__('Deleting') : one.phase === 'starting' ? trans.__('Being made') : phaseName(one.phase, trans),
+    phase: deleting ? trans.__('Deleting') : changing ? trans.__('Being changed') : one.phase === 'starting' ? trans.__('Being made') : phaseName(one.phase, trans),
     mark: deleting ? MARKS.stopping : MARKS[one.phase],
     facts: facts(one, now, trans),
     steps: launching || (one.phase === 'failed' && !deleting) ? steps(one, now, trans) : [],
     note: note(one, deleting, trans),
-    can: { scale: usable && one.workers !== null, use: usable, cancel: launching, remove: !deleting && !launching }
+    can: { scale: usable && one.workers !== null, use: usable, cancel: launching && !changing, remove: !deleting && (!launching || changing) }
   };
 }
 
@@ -46,8 +48,8 @@ function facts(one: Infrastructure, now: number, trans: Translator): readonly st
 function steps(one: Infrastructure, now: number, trans: Translator): readonly StepView[] {
   const failed = one.phase === 'failed';
   const begun = one.steps.map(step => stepWords(step, failed, now, trans));
-  const met = new Set(one.steps.map(({ name }) => name));
-  const toCome = failed ? [] : STEPS.filter(name => !met.has(name));
+  const last = STEPS.findLastIndex(name => one.steps.some(step => step.name === name));
+  const toCome = failed ? [] : STEPS.slice(last + 1);
   return [...begun, ...toCome.map(name => ({ mark: MARKS.pending, name: stepName(name, trans), time: '', now: false }))];
 }
 
