@@ -91,6 +91,7 @@ describe('the card of an infrastructure', () => {
   it('tells what went wrong, why, and what to do, with a report to copy', async () => {
     const one = infrastructure({ phase: 'failed', problem: PROBLEM });
     const { acts } = card(one);
+    expect(screen.getAllByRole('listitem').slice(0, 2).map(item => item.querySelector('span')?.textContent)).toEqual(['✓', '✕']);
     const said = screen.getByRole('alert').textContent;
     for (const part of [PROBLEM.message, PROBLEM.cause, PROBLEM.remedy]) {
       expect(said).toContain(part);

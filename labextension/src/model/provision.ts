@@ -47,19 +47,18 @@ function facts(one: Infrastructure, now: number, trans: Translator): readonly st
 
 function steps(one: Infrastructure, now: number, trans: Translator): readonly StepView[] {
   const failed = one.phase === 'failed';
-  const begun = one.steps.map(step => stepWords(step, failed, now, trans));
+  const begun = one.steps.map((step, at) => stepWords(step, failed && at === one.steps.length - 1, now, trans));
   const last = STEPS.findLastIndex(name => one.steps.some(step => step.name === name));
   const toCome = failed ? [] : STEPS.slice(last + 1);
   return [...begun, ...toCome.map(name => ({ mark: MARKS.pending, name: stepName(name, trans), time: '', now: false }))];
 }
 
+/** @param failed Whether it is the one that did not go well; then it is over as well. */
 function stepWords({ name, started, ended, usually }: Step, failed: boolean, now: number, trans: Translator): StepView {
   const words = stepName(name, trans);
-  if (ended !== null) {
-    return { mark: { shape: '✓', tone: 'good' }, name: words, time: lasting(ended - started), now: false };
-  }
-  if (failed) {
-    return { mark: MARKS.failed, name: words, time: '', now: false };
+  if (failed || ended !== null) {
+    const mark: Mark = failed ? MARKS.failed : { shape: '✓', tone: 'good' };
+    return { mark, name: words, time: ended === null ? '' : lasting(ended - started), now: false };
   }
   const passed = sofar(now - started);
   const time = usually === null ? passed : trans.__('%1, usually %2', passed, lasting(usually));
