@@ -93,11 +93,11 @@ async def by_curl(im: InfrastructureManager, address: str, folder: Path, mark: s
         return said.rpartition("/")[2].rstrip('"}')
 
     async def delete(identifier: str) -> None:
-        while (await curl("-X", "DELETE", f"{base}/{identifier}?async=true&force=true"))[0] != 200:
+        while (await curl("-X", "DELETE", f"{base}/{identifier}?async=true&force=true"))[0] != 200:  # noqa: ASYNC110 - curl has no events
             await asyncio.sleep(0.2)
 
     async def gone(client: httpx.AsyncClient, identifier: str) -> None:
-        while (await client.get(f"{base}/{identifier}/contmsg?headeronly=true", headers=header())).status_code != 404:
+        while (await client.get(f"{base}/{identifier}/contmsg?headeronly=true", headers=header())).status_code != 404:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
 
     began = time.perf_counter()

@@ -23,7 +23,7 @@ _KEY: Final = "JUPYTERHUB_API_TOKEN"
 
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the infrastructure.")]
 Inputs: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input of the template; several times.")
+    list[str] | None, typer.Option("--set", metavar="INPUT=VALUE", help="An input of the template; several times.")
 ]
 
 
