@@ -35,6 +35,7 @@ FUNCTIONS: Final = frozenset(
 _COUNTS: Final = frozenset({"count", "min_instances", "max_instances", "default_instances"})
 _MOST_MACHINES: Final = 10_000
 _LONGEST: Final = 8_000
+_MOST_NAMES: Final = 100
 _ROLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9._-]+)?")
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:@-]*", re.IGNORECASE)
 
@@ -75,6 +76,7 @@ def inspect(document: Document, recipes: Iterable[str]) -> None:
         With the first thing that it does.
     """
     _sections(document)
+    _texts_to_match(document)
     known = frozenset(recipes)
     for path, value in document.walk():
         for rule in _RULES:
@@ -117,6 +119,13 @@ def _sections(document: Document) -> None:
                 cause="It has their names as its keys.",
                 remedy="Write one name after the other, each with what it is.",
             )
+        if len(names) > _MOST_NAMES:
+            raise document.refused(
+                ("topology_template", section),
+                f"The template has {len(names):,} {section}",
+                cause=f"There may be up to {_MOST_NAMES}; machines of one kind are one node, with a count.",
+                remedy="Write fewer.",
+            )
         for name in names:
             if not shape.fullmatch(name):
                 raise document.refused(
@@ -138,7 +147,7 @@ def _artifact_function(document: Document, path: Path, value: Any) -> None:
 
 
 def _artifacts(document: Document, path: Path, value: Any) -> None:
-    if not path or path[-1] != "artifacts" or "properties" in path:
+    if not path or path[-1] != "artifacts":
         return
     entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for entry in entries:
@@ -188,7 +197,7 @@ def _special_defaults(document: Document, path: Path, value: Any) -> None:
 
 
 def _patterns(document: Document, path: Path, value: Any) -> None:
-    if len(path) < 3 or path[-1] != "pattern" or path[-3] != "constraints":
+    if not _is_pattern(path):
         return
     if why := trouble(value) if isinstance(value, str) else "it is no text":
         raise document.refused(
@@ -197,11 +206,20 @@ def _patterns(document: Document, path: Path, value: Any) -> None:
             cause=f"{why.capitalize()}.",
             remedy="Write a simpler one, or list the values: valid_values.",
         )
-    # What else is matched than inputs, by those who are sent the template, is in it.
-    long = next(
-        (at for at, text in document.walk() if isinstance(text, str) and len(text) > _LONGEST and at[-1:] != ("description",)), None
-    )
-    if long is not None:
+
+
+def _is_pattern(path: Path) -> bool:
+    return path[-1:] == ("pattern",) and ("constraints" in path or "node_filter" in path)
+
+
+def _texts_to_match(document: Document) -> None:
+    """See that texts are short where there are patterns: more than inputs is matched by those who are sent the template."""
+    long, patterns = None, False
+    for path, value in document.walk():
+        patterns = patterns or _is_pattern(path)
+        if isinstance(value, str) and len(value) > _LONGEST and path[-1:] != ("description",):
+            long = path
+    if patterns and long is not None:
         raise document.refused(
             long,
             f"The template has a text of more than {_LONGEST:,} characters, and patterns",
@@ -266,7 +284,9 @@ def _is_https(address: str) -> bool:
     except ValueError:
         return False
     # Names without a dot and addresses in numbers are those of machines near to whoever fetches it.
-    return "." in host and not re.fullmatch(r"[0-9a-fx.]+", host) and "@" not in parts.netloc and port != 0
+    _, dot, last = host.rstrip(".").rpartition(".")
+    near = not dot or ":" in host or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last) is not None
+    return not near and "@" not in parts.netloc and port != 0
 
 
 def _short(value: object) -> str:

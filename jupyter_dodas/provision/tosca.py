@@ -18,6 +18,9 @@ from jupyter_dodas.provision.document import Document, Path
 
 __all__ = ["Compute", "bounds", "foresee", "input_of", "understand"]
 
+_LONGEST_LINE: Final = 10
+_MOST_TYPES: Final = 300
+_MOST_COMPARED: Final = 100_000
 _VERSIONS: Final = ("tosca_simple_yaml_1_0", "tosca_simple_yaml_1_2", "tosca_simple_yaml_1_3")
 _SECTIONS: Final = (
     "artifact_types",
@@ -151,6 +154,7 @@ def understand(document: Document) -> Sequence[Compute]:
             remedy=f"Write one of: {', '.join(_VERSIONS)}.",
         )
     _types(document, {section: frozenset(EntityType.TOSCA_DEF_LOAD_AS_IS.get(section) or ()) for section in _SECTIONS})
+    _capabilities_of_all(document)
     _requirements(document)
     with _ONE_AT_A_TIME:
         # What is wrong is raised, and its own lines about it would land in ours.
@@ -190,6 +194,13 @@ def _types(document: Document, standard: Mapping[str, frozenset[str]]) -> None:
             raise document.refused(
                 (section,), f"{section} is no object", cause="It has the names of types as its keys.", remedy="Correct it."
             )
+        if len(types) > _MOST_TYPES:
+            raise document.refused(
+                (section,),
+                f"The template has {len(types):,} {section}",
+                cause=f"There may be up to {_MOST_TYPES}.",
+                remedy="Leave out those that it does not use.",
+            )
         for name, what in types.items():
             path: Path = (section, name)
             if not isinstance(what, dict):
@@ -213,7 +224,27 @@ def _types(document: Document, standard: Mapping[str, frozenset[str]]) -> None:
                         remedy="Correct derived_from. Types of others have to be written into the template.",
                     )
                 seen.add(parent)
+                if len(seen) > _LONGEST_LINE:
+                    raise document.refused(
+                        (*path, "derived_from"),
+                        f"The type {name} comes from more than {_LONGEST_LINE} others",
+                        cause="Each of them is gone through for each node.",
+                        remedy="Derive it from one nearer to the standard.",
+                    )
                 parent = types[parent].get("derived_from") if isinstance(types[parent], dict) else None
+
+
+def _capabilities_of_all(document: Document) -> None:
+    """See that nodes and capabilities are not many of both: the parser compares those of a node with each other."""
+    types = document.content.get("node_types") or {}
+    capabilities = sum(len(one) for what in types.values() if isinstance(one := what.get("capabilities"), (dict, list)))
+    if len(document.content["topology_template"]["node_templates"]) * capabilities**2 > _MOST_COMPARED:
+        raise document.refused(
+            ("node_types",),
+            f"The template has {capabilities:,} capabilities",
+            cause="With as many nodes it would take minutes to look at.",
+            remedy="Leave out types that it does not use.",
+        )
 
 
 def _requirements(document: Document) -> None:

@@ -51,6 +51,19 @@ def recipe(implementation: str) -> str:
     return edited("implementation: kubernetes-front.yml", f"implementation: {implementation}")
 
 
+def nodes(number: int) -> str:
+    return "".join(f"    a{at}: {{type: tosca.nodes.Compute}}\n" for at in range(number))
+
+
+def line_of_types(number: int) -> str:
+    first = "  my.A0: {derived_from: tosca.nodes.Compute}\n"
+    return first + "".join(f"  my.A{at}: {{derived_from: my.A{at - 1}}}\n" for at in range(1, number))
+
+
+def fan(number: int) -> str:
+    return ", ".join(f"b{at}: {{type: a{number}}}" for at in range(20))
+
+
 def laughs(levels: int = 9) -> str:
     lines = ["a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
@@ -72,11 +85,20 @@ DOCUMENTS = {
     ),
     "artifact of the host": (node("      artifacts: {a: file:///etc/passwd}\n"), "may not be used"),
     "artifact of the host, at length": (node("      artifacts: {a: {file: ../../../etc/passwd, type: x}}\n"), "may not be used"),
+    "artifact in a node called properties": (
+        HEAD
+        + "topology_template:\n  node_templates:\n    properties:\n      type: tosca.nodes.Compute\n"
+        + "      artifacts: {a: /etc/passwd}\n",
+        "may not be used",
+    ),
     "recipe of the host": (recipe("file:///etc/passwd"), "may not be used"),
     "recipe beside those of the host": (recipe("../../../../etc/passwd.yml"), "may not be used"),
     "recipe by http": (recipe("http://example.org/a.yml"), "may not be used"),
     "recipe by ftp": (recipe("ftp://example.org/a.yml"), "may not be used"),
     "recipe of a neighbour": (recipe("https://127.0.0.1/a.yml"), "may not be used"),
+    "recipe of a neighbour, in one number": (recipe("https://2130706433/a.yml"), "may not be used"),
+    "recipe of a neighbour, with a dot more": (recipe("https://127.0.0.1./a.yml"), "may not be used"),
+    "recipe of a neighbour, in many digits": (recipe('"https://[::ffff:127.0.0.1]/a.yml"'), "may not be used"),
     "recipe of localhost": (recipe("https://localhost/a.yml"), "may not be used"),
     "recipe with a password": (recipe("https://me:secret@example.org/a.yml"), "may not be used"),
     "recipe that is a script": (recipe("https://example.org/a.sh"), "may not be used"),
@@ -139,6 +161,41 @@ DOCUMENTS = {
     "pattern with a long text": (
         edited("description: Of the workers.", f"description: x\n      x: {'a' * 9000}"),
         "characters, and patterns",
+    ),
+    "patterns with a long text, often": (
+        GOOD
+        + f"dsl_definitions:\n  x: {'a' * 9000}\n  constraints: &c [{{pattern: a}}]\n"
+        + "".join(f"  a{number}: {{constraints: *c}}\n" for number in range(4000)),
+        "characters, and patterns",
+    ),
+    "many nodes": (HEAD + "topology_template:\n  node_templates:\n" + nodes(3000), "3,000 node_templates"),
+    "many inputs": (node("  inputs:\n" + "".join(f"    a{number}: {{type: integer}}\n" for number in range(3000))), "3,000 inputs"),
+    "many types": (node("") + "node_types:\n" + line_of_types(3000), "3,000 node_types"),
+    "nodes of many capabilities": (
+        HEAD
+        + "node_types:\n  my.A:\n    derived_from: tosca.nodes.Compute\n    capabilities:\n"
+        + "".join(f"      c{at}: {{type: tosca.capabilities.Endpoint}}\n" for at in range(1000))
+        + "topology_template:\n  node_templates:\n"
+        + nodes(100).replace("tosca.nodes.Compute", "my.A"),
+        "1,000 capabilities",
+    ),
+    "types in a long line": (node("") + "node_types:\n" + line_of_types(200), "more than 10 others"),
+    "types that explode": (
+        "data_types:\n"
+        + "".join(f"  a{at}: {{properties: {{{fan(at + 1)}}}}}\n" for at in range(9))
+        + "  a9: {properties: {b: {type: string}}}\n"
+        + node("  inputs: {x: {type: list, entry_schema: {type: a0}}}\n"),
+        "no form can ask for",
+    ),
+    "data type of many keys": (
+        "data_types:\n  a:\n    properties:\n"
+        + "".join(f"      b{number}: {{type: string}}\n" for number in range(5000))
+        + node("  inputs: {x: {type: list, entry_schema: {type: a}}}\n"),
+        "no form can ask for",
+    ),
+    "data type whose keys are a list": (
+        "data_types: {a: {properties: [1]}}\n" + node("  inputs: {x: {type: list, entry_schema: {type: a}}}\n"),
+        "",
     ),
     "data type of itself": (
         edited("values: {type: map, required: false, entry_schema: {type: any}", "values: {type: dodas.datatypes.Chart"),
@@ -349,3 +406,18 @@ def test_whatever_stands_where_it_does_not_belong_is_refused_or_works(changes: l
 def test_no_text_is_more_than_the_reader_can_take(text: str) -> None:
     with suppress(TemplateInvalid):
         assert isinstance(read(text).content, dict)
+
+
+def test_as_much_as_there_may_be_of_everything_is_looked_at_at_once() -> None:
+    text = HEAD + "node_types:\n" + line_of_types(10) + "data_types:\n"
+    text += "".join(f"  a{at}: {{properties: {{{fan(at + 1)}}}}}\n" for at in range(6))
+    text += "  a6: {properties: {b: {type: string}}}\n"
+    text += "topology_template:\n  inputs:\n    x: {type: list, entry_schema: {type: a0}}\n"
+    matched = f"{{type: string, constraints: [{{pattern: '[a-z]*'}}], default: {'a' * 256}}}"
+    text += "".join(f"    a{at}: {matched}\n" for at in range(99))
+    text += "  node_templates:\n" + nodes(100).replace("tosca.nodes.Compute", "my.A9")
+    began = time.monotonic()
+    template = Template("large", text + "dsl_definitions: [" + "1," * 15_000 + "]\n")
+    template.schema()
+    assert len(template.machines(template.check({"x": []}))) == 100
+    assert time.monotonic() - began < QUICK
