@@ -93,20 +93,32 @@ async def by_curl(im: InfrastructureManager, address: str, folder: Path, mark: s
         return said.rpartition("/")[2].rstrip('"}')
 
     async def delete(identifier: str) -> None:
-        while (await curl("-X", "DELETE", f"{base}/{identifier}?async=true&force=true"))[0] != 200:  # noqa: ASYNC110 - curl has no events
+        while True:
+            status, _ = await curl("-X", "DELETE", f"{base}/{identifier}?async=true&force=true")
+            if status == 200:
+                return
             await asyncio.sleep(0.2)
-
-    async def gone(client: httpx.AsyncClient, identifier: str) -> None:
-        while (await client.get(f"{base}/{identifier}/contmsg?headeronly=true", headers=header())).status_code != 404:  # noqa: ASYNC110
-            await asyncio.sleep(0.5)
 
     began = time.perf_counter()
     identifiers = await asyncio.gather(*map(create, bodies))
     await asyncio.gather(*map(delete, identifiers))
     deleted = time.perf_counter()
     async with httpx.AsyncClient(timeout=120) as client:
-        await asyncio.gather(*(gone(client, identifier) for identifier in identifiers))
+        await asyncio.gather(*(gone(client, f"{base}/{identifier}") for identifier in identifiers))
         took = time.perf_counter() - deleted
         for zombie in im.listed() | im.known():
             await client.delete(f"{base}/{zombie}?force=true", headers=header())
     return deleted - began, took
+
+
+async def gone(client: httpx.AsyncClient, url: str) -> None:
+    """Ask for one until it is not found; some have to be deleted again."""
+    began = time.monotonic()
+    while True:
+        answer = await client.get(f"{url}/contmsg?headeronly=true", headers=header())
+        if answer.status_code == 404:
+            return
+        if time.monotonic() > began + 10:
+            began = time.monotonic()
+            await client.delete(f"{url}?async=true&force=true", headers=header())
+        await asyncio.sleep(0.5)

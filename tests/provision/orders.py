@@ -1,9 +1,11 @@
 """Provisioners of the Infrastructure Manager as tests use them, and what they order."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from jupyter_dodas.errors import Busy
 from jupyter_dodas.provision.base import Access, Order, State, Status
 from jupyter_dodas.provision.clouds import Cloud, DummyCloud
 from jupyter_dodas.provision.im.provisioner import InfrastructureManager as Provisioner
@@ -40,7 +42,8 @@ async def gone(provisioner: Provisioner, identifier: str, within: float = 120) -
     """Delete an infrastructure, as often as it takes."""
 
     async def look() -> State:
-        await provisioner.delete(identifier)
+        with suppress(Busy):  # it has just begun to make machines
+            await provisioner.delete(identifier)
         return (await provisioner.status(identifier)).state
 
     await until(look, within=within, meets=lambda state: state is State.GONE)

@@ -28,7 +28,7 @@ _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 def make_app(grants: Grants) -> web.Application:
     """Return the application."""
     routes: list[tuple[str, type[web.RequestHandler]]] = [
-        (r"/\.well-known/openid-configuration", _Discovery),
+        (r"/+\.well-known/openid-configuration", _Discovery),  # some put it behind an issuer that ends with a slash
         (r"/jwk", _Keys),
         (r"/authorize", _Authorize),
         (r"/token", _Token),

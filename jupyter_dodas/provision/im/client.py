@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -26,13 +26,15 @@ from jupyter_dodas.provision.im.words import sentence
 
 __all__ = ["Client"]
 
+T = TypeVar("T")
+
 _PATIENCE: Final = 60.0
 """Seconds that an answer may take. It asks the cloud about every machine, and may have much to do."""
 _CONNECT: Final = 10.0
 _LARGEST: Final = 32 << 20
 """Bytes of the largest answer that is read: the log of a hundred machines has some."""
 
-_CREDENTIALS: Final = "Invalid InfrastructureManager credentials"
+_CREDENTIALS: Final = re.compile("Invalid InfrastructureManager credentials|Error trying to decode OIDC|Invalid username used for")
 """How it says that it does not take a token, with 401 or 400."""
 _UNREACHED: Final = re.compile(r"credentials\. (Code: 5\d\d|HTTPS?Connection|.*(Connection|timed out|Max retries))", re.DOTALL)
 """And how, in the same words, that it could not ask who has given the token."""
@@ -64,23 +66,30 @@ class Client:
         except (OSError, ssl.SSLError) as error:
             raise InvalidSetting(f"The file of certificates {ca_file} cannot be read", cause=str(error)) from error
 
-    async def get(self, path: str) -> Any:
-        """Return what is there, from JSON.
+    async def get(self, path: str, field: str, kind: type[T]) -> T:
+        """Return what a field of an answer holds, from JSON.
 
         Raises
         ------
         InfrastructureNotFound, DodasError
         """
-        return _parsed(await self._ask("GET", path))
+        answer = await self._ask("GET", path)
+        found = read.get(field) if isinstance(read := _parsed(answer), Mapping) else None
+        if not isinstance(found, kind):
+            raise _unreachable(f"What it answered has no {field} in it: perhaps something else listens at its address.")
+        return found
 
-    async def post(self, path: str, text: str, *, patience: float | None = None) -> Any:
+    async def post(self, path: str, text: str, *, patience: float | None = None) -> Mapping[str, Any]:
         """Send a document in YAML, and return the answer.
 
         Raises
         ------
         InfrastructureNotFound, DodasError
         """
-        return _parsed(await self._ask("POST", path, content=text.encode(), patience=patience))
+        found = _parsed(await self._ask("POST", path, content=text.encode(), patience=patience))
+        if not isinstance(found, Mapping):
+            raise _unreachable("What it answered is something else: perhaps something else listens at its address.")
+        return found
 
     async def put(self, path: str) -> None:
         """Have something done.
@@ -153,7 +162,8 @@ def _said(body: bytes) -> str:
 def _expired(status: int, body: bytes) -> bool:
     if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.BAD_REQUEST):
         return False
-    return _CREDENTIALS in (said := _said(body)) and not _UNREACHED.search(said)
+    said = _said(body)
+    return bool(_CREDENTIALS.search(said)) and not _UNREACHED.search(said)
 
 
 def _error(method: str, path: str, status: int, body: bytes) -> DodasError:
@@ -162,7 +172,7 @@ def _error(method: str, path: str, status: int, body: bytes) -> DodasError:
         return InfrastructureNotFound(path.split("/")[1] if "/" in path else path)
     if _UNREACHED.search(said):
         return _unreachable(f"It could not ask the identity provider about the token: {sentence(said)}")
-    if status == HTTPStatus.UNAUTHORIZED or _CREDENTIALS in said:
+    if status == HTTPStatus.UNAUTHORIZED or _CREDENTIALS.search(said):
         return CredentialsRefused(
             "The Infrastructure Manager does not take the credentials",
             cause=sentence(said),

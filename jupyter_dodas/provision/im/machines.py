@@ -50,9 +50,9 @@ class Machines:
 
     async def _ask(self, identifier: str, number: str, state: str, before: Vm | None) -> Vm:
         try:
-            answer = await self._client.get(f"infrastructures/{identifier}/vms/{number}")
+            answer = await self._client.get(f"infrastructures/{identifier}/vms/{number}", "radl", list)
             # It has the machine's password in it too: only these two are taken.
-            systems = [one for one in answer["radl"] if one.get("class") == "system"]
+            systems = [one for one in answer if one.get("class") == "system"]
             return Vm(id=number, role=str(systems[0]["id"]), state=state, addresses=_addresses(systems[0]))
         except (InfrastructureNotFound, LookupError, TypeError, AttributeError):
             return Vm(id=number, state=state, role=before.role if before else "")

@@ -29,8 +29,7 @@ async def plan(client: Client, order: Order, clouds: Iterable[Cloud]) -> Plan:
         if cores > wanted:
             notes.append(f"The smallest machines of {cloud.name} that will do have {cores} cores in all; {wanted} are asked for.")
         try:
-            found = await client.get(f"clouds/{cloud_id(cloud)}/quotas")
-            quota += _lines(found.get("quotas") or {}, computes)
+            quota += _lines(await client.get(f"clouds/{cloud_id(cloud)}/quotas", "quotas", dict), computes)
         except (CredentialsRefused, ProvisionerUnreachable):
             raise
         except (DodasError, InfrastructureNotFound):

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ValidationError
 
-from jupyter_dodas.errors import Busy, InfrastructureNotFound, InvalidSetting, NotAllowed, ProvisionFailed
+from jupyter_dodas.errors import Busy, InfrastructureNotFound, InvalidSetting, NotAllowed, ProvisionerUnreachable, ProvisionFailed
 from jupyter_dodas.provision.base import Access, Order, Outputs, Plan, State, Status
 from jupyter_dodas.provision.im import results
 from jupyter_dodas.provision.im.authorization import line
@@ -100,9 +100,11 @@ class InfrastructureManager:
         self._sent.add(order.name)
         now = time.time()
         answer = await self._client.post("infrastructures?async=true", _document(order, now))
-        identifier = str(answer["uri"]).rstrip("/").rpartition("/")[2] if isinstance(answer, Mapping) and "uri" in answer else ""
+        identifier = str(answer.get("uri", "")).rstrip("/").rpartition("/")[2]
         if not _IDENTIFIER.fullmatch(identifier):
-            raise ProvisionFailed("The Infrastructure Manager does not say what it has created")
+            raise ProvisionerUnreachable(
+                "The Infrastructure Manager does not say what it has created", remedy="Try again in a moment."
+            )
         self._since[identifier], self._names[identifier] = now, order.name
         return identifier
 
@@ -112,8 +114,8 @@ class InfrastructureManager:
 
     async def names(self) -> Mapping[str, str]:
         """Return the names of all that is there in this user's name, by identifier."""
-        answer = await self._client.get("infrastructures")
-        listed = [str(one["uri"]).rpartition("/")[2] for one in answer.get("uri-list", [])]
+        answer = await self._client.get("infrastructures", "uri-list", list)
+        listed = [str(one.get("uri", "")).rpartition("/")[2] for one in answer]
         turn = asyncio.Semaphore(_AT_ONCE)
 
         async def named(identifier: str) -> str | None:
@@ -135,19 +137,19 @@ class InfrastructureManager:
 
     async def _clear(self, identifier: str) -> None:
         """Remove what is left of a creation during which the Infrastructure Manager was killed: a number, and nothing else."""
-        answer = await self._client.get(f"infrastructures/{identifier}/state")
-        if answer["state"]["state"] == "pending" and not answer["state"]["vm_states"]:
+        whole, states = await self._states(identifier)
+        if whole == "pending" and not states:
             await self.delete(identifier)
 
     async def _template(self, identifier: str) -> str:
         """Return the template of an infrastructure as it was sent; empty if that was lost."""
         with suppress(NotAllowed, ProvisionFailed):
-            return str((await self._client.get(f"infrastructures/{identifier}/tosca"))["tosca"])
+            return await self._client.get(f"infrastructures/{identifier}/tosca", "tosca", str)
         return ""
 
     async def _described(self, identifier: str) -> str | None:
         """Return the name that is left in what the template was made to."""
-        found = re.search(r"name = '([\w.-]+)'", str((await self._client.get(f"infrastructures/{identifier}/radl"))["radl"]))
+        found = re.search(r"name = '([\w.-]+)'", str(await self._client.get(f"infrastructures/{identifier}/radl", "radl", object)))
         return found.group(1) if found else None
 
     # -- while it is there ---------------------------------------------------------------------------------------------
@@ -163,10 +165,10 @@ class InfrastructureManager:
     async def _leaving(self, identifier: str) -> Status:
         """Look at one that is being deleted, without asking for its state: to tell that, it notes that it is there."""
         try:
-            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true")
+            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true", "contmsg", str)
         except InfrastructureNotFound:
             await asyncio.sleep(_SURE)
-            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true")
+            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true", "contmsg", str)
             self._erased.pop(identifier, None)  # it has come back: it is to be deleted again, at once
         return Status(state=State.DELETING)
 
@@ -183,14 +185,16 @@ class InfrastructureManager:
         return status
 
     async def _states(self, identifier: str) -> tuple[str, Mapping[str, str]]:
-        answer = (await self._client.get(f"infrastructures/{identifier}/state"))["state"]
-        return str(answer["state"]), {str(number): str(state) for number, state in answer["vm_states"].items()}
+        answer = await self._client.get(f"infrastructures/{identifier}/state", "state", dict)
+        machines = answer.get("vm_states") or {}
+        return str(answer.get("state")), {str(number): str(state) for number, state in machines.items()}
 
     async def _said(self, identifier: str, states: Mapping[str, str], late: float | None) -> str:
         """Return its log, or as long as all goes well only what it says itself: that of the machines may be long."""
         well = late is None and not {"unconfigured", "failed"} & set(states.values())
-        answer = await self._client.get(f"infrastructures/{identifier}/contmsg" + ("?headeronly=true" if well else ""))
-        return str(answer["contmsg"])
+        return await self._client.get(
+            f"infrastructures/{identifier}/contmsg" + ("?headeronly=true" if well else ""), "contmsg", str
+        )
 
     async def _late(self, identifier: str) -> float | None:
         """Return for how many seconds it should have been ready."""
@@ -225,11 +229,11 @@ class InfrastructureManager:
             raise ProvisionFailed(
                 "The infrastructure gives nothing yet", cause=f"It is {status.state}.", remedy="Wait until it is ready."
             )
-        return results.outputs((await self._client.get(f"infrastructures/{identifier}/outputs"))["outputs"])
+        return results.outputs(await self._client.get(f"infrastructures/{identifier}/outputs", "outputs", dict))
 
     async def log(self, identifier: str) -> str:
         """See `Provisioner.log`."""
-        said = str((await self._client.get(f"infrastructures/{_checked(identifier)}/contmsg"))["contmsg"])
+        said = await self._client.get(f"infrastructures/{_checked(identifier)}/contmsg", "contmsg", str)
         return hidden(said, results.secrets(await self._template(identifier)))
 
     # -- the end -------------------------------------------------------------------------------------------------------
