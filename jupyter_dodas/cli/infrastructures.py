@@ -237,7 +237,7 @@ def _input(given: str) -> tuple[str, Any]:
 
     name, separator, word = given.partition("=")
     if not separator or not name:
-        raise InvalidOption(f"--input {given!r} cannot be read", remedy="Write it as: --input NAME=VALUE")
+        raise InvalidOption(f"--set {given!r} cannot be read", remedy="Write it as: --set INPUT=VALUE")
     try:
         value = json.loads(word)
     except ValueError:
