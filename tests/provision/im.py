@@ -160,6 +160,14 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
         answer = httpx.get(f"{self.url}/infrastructures", headers=header(account), timeout=30).raise_for_status()
         return {one["uri"].rpartition("/")[2] for one in answer.json()["uri-list"]}
 
+    def left(self) -> set[str]:
+        """Identifiers of what its database holds, without those that it had deleted and that came back; these are deleted again."""
+        known, said = self.known(), self.said()
+        ghosts = {one for one in known if f"{one}: Successfully destroyed" in said}
+        for ghost in ghosts:
+            httpx.delete(f"{self.url}/infrastructures/{ghost}?force=true", headers=header(), timeout=30)
+        return known - ghosts
+
     def said(self) -> str:
         """What it has written: to its log, and to the terminal."""
         return (self.folder / "inf.log").read_text("utf-8", "replace") + self.program.said()
@@ -198,6 +206,11 @@ class Ec2Server(AbstractContextManager["Ec2Server"]):
         found = httpx.get(f"{self.url}/moto-api/data.json", timeout=30).raise_for_status().json()
         states = {one["id"]: one["_state"]["name"] for one in found["ec2"].get("Instance", [])}
         return {name: state for name, state in states.items() if state != "terminated"}
+
+    def at(self, address: str) -> str:
+        """Identifier of the machine that has an address."""
+        found = httpx.get(f"{self.url}/moto-api/data.json", timeout=30).raise_for_status().json()
+        return next(str(one["id"]) for one in found["ec2"]["Instance"] if address in json.dumps(one))
 
     def terminate(self, instance: str) -> None:
         """End a machine, as somebody else would."""

@@ -20,8 +20,7 @@ def nothing_is_left(im: InfrastructureManager) -> Iterator[None]:
     """Whatever a test does, it leaves nothing in the Infrastructure Manager."""
     im.control(fail=[], hang=[], ssh_error=[], off={}, dead={})
     yield
-    assert im.known() == set()
-    assert im.listed() == set()
+    assert im.left() == set()
 
 
 class TestInfrastructureManager(ProvisionerContract):

@@ -36,6 +36,8 @@ _AGAIN: Final = 10.0
 _SURE: Final = 0.7
 """Seconds after which what is not there is looked for once more: it notes things about an infrastructure while it deletes it, and
 with the last such note it may be there again."""
+_HAUNTED: Final = 300.0
+"""Seconds for which what was deleted may come back: where its database is busy it writes down what it knew half a minute before."""
 _AT_ONCE: Final = 8
 _IDENTIFIER: Final = re.compile(r"[\w-]{1,100}")
 
@@ -122,8 +124,12 @@ class InfrastructureManager:
             async with turn:
                 return await self._name(identifier)
 
-        names = await asyncio.gather(*(named(identifier) for identifier in listed))
-        return {identifier: name for identifier, name in zip(listed, names, strict=True) if name}
+        for ghost in (identifier for identifier in listed if self._is_erased(identifier)):
+            with suppress(Busy, InfrastructureNotFound, NotAllowed):
+                await self._erase(ghost)
+        left = [identifier for identifier in listed if not self._is_erased(identifier)]
+        names = await asyncio.gather(*(named(identifier) for identifier in left))
+        return {identifier: name for identifier, name in zip(left, names, strict=True) if name}
 
     async def _name(self, identifier: str) -> str | None:
         if not self._names.get(identifier):
@@ -157,7 +163,7 @@ class InfrastructureManager:
     async def status(self, identifier: str) -> Status:
         """See `Provisioner.status`."""
         try:
-            return await (self._leaving if identifier in self._erased else self._status)(_checked(identifier))
+            return await (self._leaving if self._is_erased(identifier) else self._status)(_checked(identifier))
         except InfrastructureNotFound:
             self._forget(identifier)
             return Status(state=State.GONE)
@@ -169,7 +175,7 @@ class InfrastructureManager:
         except InfrastructureNotFound:
             await asyncio.sleep(_SURE)
             await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true", "contmsg", str)
-            self._erased.pop(identifier, None)  # it has come back: it is to be deleted again, at once
+        await self._erase(identifier)
         return Status(state=State.DELETING)
 
     async def _status(self, identifier: str) -> Status:
@@ -240,15 +246,26 @@ class InfrastructureManager:
 
     async def delete(self, identifier: str) -> None:
         """See `Provisioner.delete`."""
-        if time.monotonic() < self._erased.get(identifier, -_AGAIN) + _AGAIN:
-            return
         try:
-            await self._begun(_checked(identifier))
-            await self._client.delete(f"infrastructures/{identifier}?async=true&force=true")
-            self._erased[identifier] = time.monotonic()
+            if self._is_erased(identifier):
+                await self._erase(identifier)
+            else:
+                await self._begun(_checked(identifier))
+                await self._erase(identifier)
         except InfrastructureNotFound:
-            if identifier not in self._erased:
-                self._forget(identifier)
+            self._forget(identifier)
+
+    def _is_erased(self, identifier: str) -> bool:
+        """Whether it was asked to delete it so lately that a note of it may still come back, with nobody else to take it away."""
+        return time.monotonic() < self._erased.get(identifier, -_HAUNTED) + _HAUNTED
+
+    async def _erase(self, identifier: str) -> None:
+        """Have it deleted, unless that was asked for just now: to be asked makes it note that it is there, too."""
+        now = time.monotonic()
+        if now < self._erased.get(identifier, -_AGAIN) + _AGAIN:
+            return
+        await self._client.delete(f"infrastructures/{identifier}?async=true&force=true")
+        self._erased = {one: at for one, at in self._erased.items() if now < at + _HAUNTED} | {identifier: now}
 
     async def _begun(self, identifier: str) -> None:
         """Wait until it has begun with what it was just asked to create: it would not notice that it is to be deleted."""
@@ -261,7 +278,6 @@ class InfrastructureManager:
 
     def _forget(self, identifier: str) -> None:
         self._machines.forget(identifier)
-        self._erased.pop(identifier, None)
         self._since.pop(identifier, None)
         self._sent.discard(self._names.pop(identifier, None) or "")
 
