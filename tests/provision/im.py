@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -186,8 +187,8 @@ class Ec2Server(AbstractContextManager["Ec2Server"]):
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         (folder / "amis.json").write_text(json.dumps([_AMI]), "utf-8")
-        command = [str(environment() / "bin" / "python"), str(environment() / "bin" / "moto_server"), "-H", "127.0.0.1"]
-        self.program = Program([*command, "-p", str(port)], folder, "moto", MOTO_AMIS_PATH=str(folder / "amis.json"))
+        command = [str(environment() / "bin" / "python"), str(Path(__file__).with_name("moto_process.py")), str(port)]
+        self.program = Program(command, folder, "moto", MOTO_AMIS_PATH=str(folder / "amis.json"))
         blocking_until(lambda: answers(f"{self.url}/moto-api/", self.program), within=_UP)
 
     def ask(self, action: str, **parameters: str) -> str:
@@ -201,16 +202,25 @@ class Ec2Server(AbstractContextManager["Ec2Server"]):
         )
         return answer.raise_for_status().text
 
+    def _described(self) -> list[dict[str, str]]:
+        """Facts of all machines, the ended ones too."""
+        found = []
+        for one in ET.fromstring(self.ask("DescribeInstances")).iter():
+            facts = {_tag(child): child for child in one}
+            if {"instanceId", "instanceState"} <= facts.keys():
+                state = next(child.text or "" for child in facts["instanceState"] if _tag(child) == "name")
+                found.append({name: child.text or "" for name, child in facts.items()} | {"state": state})
+        return found
+
     def instances(self) -> dict[str, str]:
         """States of all machines that are not terminated, by identifier."""
-        found = httpx.get(f"{self.url}/moto-api/data.json", timeout=30).raise_for_status().json()
-        states = {one["id"]: one["_state"]["name"] for one in found["ec2"].get("Instance", [])}
-        return {name: state for name, state in states.items() if state != "terminated"}
+        return {one["instanceId"]: one["state"] for one in self._described() if one["state"] != "terminated"}
 
     def at(self, address: str) -> str:
         """Identifier of the machine that has an address."""
-        found = httpx.get(f"{self.url}/moto-api/data.json", timeout=30).raise_for_status().json()
-        return next(str(one["id"]) for one in found["ec2"]["Instance"] if address in json.dumps(one))
+        return next(
+            one["instanceId"] for one in self._described() if address in (one.get("ipAddress"), one.get("privateIpAddress"))
+        )
 
     def terminate(self, instance: str) -> None:
         """End a machine, as somebody else would."""
@@ -222,6 +232,10 @@ class Ec2Server(AbstractContextManager["Ec2Server"]):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _tag(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
 _AMI: Final = {

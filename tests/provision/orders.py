@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jupyter_dodas.errors import Busy
 from jupyter_dodas.provision.base import Access, Order, State, Status
+from jupyter_dodas.provision.base import Provisioner as AnyProvisioner
 from jupyter_dodas.provision.clouds import Cloud, DummyCloud
 from jupyter_dodas.provision.im.provisioner import InfrastructureManager as Provisioner
 from jupyter_dodas.provision.template import load
@@ -33,12 +34,12 @@ def order(name: str, recipes: str, *, workers: int = 1, template: str = "kuberne
     return Order(name, found, checked, recipes, dict.fromkeys(found.secrets, SECRET))
 
 
-async def reached(provisioner: Provisioner, identifier: str, *states: State, within: float = 120) -> Status:
+async def reached(provisioner: AnyProvisioner, identifier: str, *states: State, within: float = 120) -> Status:
     """Wait until an infrastructure has one of these states."""
     return await until(lambda: provisioner.status(identifier), within=within, meets=lambda found: found.state in states)
 
 
-async def gone(provisioner: Provisioner, identifier: str, within: float = 120) -> None:
+async def gone(provisioner: AnyProvisioner, identifier: str, within: float = 120) -> None:
     """Delete an infrastructure, as often as it takes."""
 
     async def look() -> State:

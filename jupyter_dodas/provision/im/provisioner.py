@@ -18,7 +18,7 @@ from jupyter_dodas.provision.im.authorization import line
 from jupyter_dodas.provision.im.client import Client
 from jupyter_dodas.provision.im.machines import Machines, dead, fits, surplus
 from jupyter_dodas.provision.im.planning import plan
-from jupyter_dodas.provision.im.states import Do, decide
+from jupyter_dodas.provision.im.states import DEAD, Do, decide
 from jupyter_dodas.provision.im.words import hidden
 from jupyter_dodas.spec import Model
 
@@ -264,8 +264,14 @@ class InfrastructureManager:
         now = time.monotonic()
         if now < self._erased.get(identifier, -_AGAIN) + _AGAIN:
             return
-        await self._client.delete(f"infrastructures/{identifier}?async=true&force=true")
+        force = "&force=true" if identifier in self._erased and await self._is_dead(identifier) else ""
+        await self._client.delete(f"infrastructures/{identifier}?async=true{force}")
         self._erased = {one: at for one, at in self._erased.items() if now < at + _HAUNTED} | {identifier: now}
+
+    async def _is_dead(self, identifier: str) -> bool:
+        """Whether no machine of it lives: only then it may be forgotten although the cloud refuses to delete some."""
+        _, states = await self._states(identifier)
+        return set(states.values()) <= DEAD
 
     async def _begun(self, identifier: str) -> None:
         """Wait until it has begun with what it was just asked to create: it would not notice that it is to be deleted."""
