@@ -19,7 +19,7 @@ _TROUBLE: Final = re.compile(r"error\b|all vms failed|no cloud provider|no vms t
 _OWN: Final = re.compile(r"Contextualization Error|ERROR: Max contextualization time")
 
 _PRIVATE: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
-_TOKEN: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+_TOKEN: Final = re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*")
 _FIELD: Final = re.compile(
     r"""(?ix) ( [\w.-]* (?: token | password | passwd | secret | client-key-data | private_key | access_key ) [\w.-]*
                 \\? ["']? \s* [:=] \s* \\? ["']? )  (?! \s | \{ | \[ | \( ) (?: bearer\s+ )? [^\s"',;\\]+ """
