@@ -247,7 +247,13 @@ class Keeping:
                 raise
             await self._fail(record, as_problem(error), asked=None)
             return
-        await self.change(record.uid, lambda it: it.model_copy(update={"identifier": identifier}))
+        usually = await self._store.usually(_kind(record))
+
+        def how(old: Record) -> Record:
+            steps = advance(old.steps, "Machines", time.time(), usually)
+            return old.model_copy(update={"identifier": identifier, "steps": steps})
+
+        await self.change(record.uid, how)
         _log.info("%s is being made as %s", record.label, identifier)
 
     async def _find(self, record: Record, maker: Provisioner | None) -> bool:

@@ -15,7 +15,10 @@ def advance(steps: tuple[Step, ...], name: str, now: float, usually: Mapping[str
     last = steps[-1] if steps else None
     if last is not None and last.ended is None and _ORDER.index(name) <= _ORDER.index(last.name):
         return steps
-    return (*ended(steps, now), Step(name=name, started=now, usually=usually.get(name)))
+    # What went too fast to be seen was there all the same.
+    first = _ORDER.index(last.name) + 1 if last is not None else _ORDER.index(name)
+    skipped = (Step(name=one, started=now, ended=now, usually=usually.get(one)) for one in _ORDER[first : _ORDER.index(name)])
+    return (*ended(steps, now), *skipped, Step(name=name, started=now, usually=usually.get(name)))
 
 
 def ended(steps: tuple[Step, ...], now: float) -> tuple[Step, ...]:

@@ -175,6 +175,8 @@ def test_steps_go_on_and_never_back() -> None:
     assert steps == (Step(name="Queued", started=1.0, ended=3.0), Step(name="Machines", started=3.0, usually=60.0))
     assert advance(steps, "Queued", 4.0, {}) == steps
     assert [one.ended for one in ended(steps, 9.0)] == [3.0, 9.0]
+    fast = advance((Step(name="Queued", started=1.0),), "Kubernetes", 3.0, {})
+    assert [(one.name, one.ended) for one in fast] == [("Queued", 3.0), ("Machines", 3.0), ("Kubernetes", None)]
 
 
 @pytest.mark.parametrize("what", [Seen.GONE, Seen.DELETING, Seen.OVERDUE, Seen.FAILED])
