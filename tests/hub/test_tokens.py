@@ -67,7 +67,7 @@ def test_who_asks_again_gets_the_token_that_lasts(hub: Hub, alice: Browser) -> N
         ({"scopes": "storage.read:/cms"}, 400),
         ({"scopes": ["x" * 301]}, 400),
         ({"scopes": ["storage.read:/cms"] * 51}, 400),
-        ({"user": "bob"}, 400),
+        ({"user": "bob"}, 403),
         ({"audience": None}, 400),
     ],
 )
@@ -187,3 +187,36 @@ def test_a_server_outlives_many_tokens(make_hub: Make) -> None:
     assert ask(variables).status_code == 200
     assert browser.get("/user/alice/x").status_code == 200
     assert hub.notes("access-lost") == []
+
+
+MAKER = """
+c.JupyterHub.services = [{"name": "maker", "api_token": "maker-" + "0" * 40}, {"name": "other", "api_token": "other-" + "0" * 40}]
+c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, {"name": "maker", "scopes": ["custom:dodas:tokens"], "services": ["maker"]}]
+"""
+
+
+def test_a_service_gets_tokens_of_whom_it_names_and_of_nobody_else(make_hub: Make) -> None:
+    hub = make_hub(MAKER)
+    browser = hub.browser()
+    browser.sign_in("alice")
+
+    def asked(who: str, **body: Any) -> httpx.Response:
+        headers = {"Authorization": f"token {who}-{'0' * 40}"}
+        return httpx.post(f"{hub.url}/hub/api/dodas/token", headers=headers, json=body, timeout=60)
+
+    given = asked("maker", user="alice", audience=STORAGE)
+    assert given.status_code == 200, given.text
+    claims = jwt.decode(given.json()["access_token"], options={"verify_signature": False})
+    assert claims["aud"] == STORAGE
+    noted = hub.notes("token")[-1]
+    assert (noted["user"], noted["whom"]) == ("alice", "service maker")
+    assert asked("maker", user="bob").status_code == 404
+    assert asked("maker").status_code == 403
+    assert asked("other", user="alice").status_code == 403
+    made = browser.api("POST", "/users/alice/tokens", json={}).json()["token"]
+    headers = {"Authorization": f"token {made}"}
+    assert httpx.post(f"{hub.url}/hub/api/dodas/token", headers=headers, json={"user": "bob"}).status_code == 403
+    assert httpx.post(f"{hub.url}/hub/api/dodas/token", headers=headers, json={"user": "alice"}).status_code == 200
+    # Who has signed out gives none, whoever asks.
+    browser.get("/hub/logout")
+    assert asked("maker", user="alice", audience=STORAGE).status_code == 403
