@@ -102,7 +102,8 @@ class Estate:
             policies = "validatingadmissionpolicies,validatingadmissionpolicybindings,clusterrolebindings"
             roles = set(self.kubectl("get", "clusterroles", "-o", "name").split()) - self._known
             found = [name for name in self.kubectl("get", policies, "-o", "name").split() if self._mark in name]
-            self.kubectl(*delete, *mine, *found, *(name for name in roles if "/jupyter-dodas-" in name))
+            if left := [*mine, *found, *(name for name in roles if "/jupyter-dodas-" in name)]:
+                self.kubectl(*delete, *left)
 
 
 def commands() -> Sequence[str]:

@@ -216,7 +216,7 @@ class Hub(AbstractContextManager["Hub"]):
             DODAS_LINGER="0",
             XDG_RUNTIME_DIR=str(self.runtime),
         )
-        blocking_until(lambda: (found := answers(f"{self.url}/hub/health", self.program)) and found.is_success, within=60)
+        blocking_until(lambda: (found := answers(f"{self.url}/hub/health", self.program)) and found.is_success, within=120)
 
     def kill(self) -> None:
         """End it at once, without a word, and leave the proxy and the notebooks alone."""

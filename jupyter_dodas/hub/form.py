@@ -83,7 +83,7 @@ def _card(
     fixed = ", ".join(
         _amount(option, _offered(part)[0])
         for option, part in parts.items()
-        if len(_offered(part)) == 1 and not option.startswith(INPUT)
+        if len(_offered(part)) == 1 and option != "image" and not option.startswith(INPUT)
     )
     known = f"Usually {lasting(usually)}" if usually is not None else ""
     about = " ".join(f"{escape(said.rstrip('.'))}." for said in (profile.description, fixed, known) if said)

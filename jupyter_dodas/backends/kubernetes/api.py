@@ -188,7 +188,10 @@ class Api:
         ------
         PlaceUnreachable, MissingRights
         """
-        path = self.path(path, query) if not path.startswith("/") else path
+        if not path.startswith("/"):
+            path = self.path(path, query)
+        elif query:
+            path = f"{path}?{urlencode(query)}"
         async with self._errors_in_words():
             client = (await self._connected()).client
             headers = {"Content-Type": kind, "Accept": "application/json"}

@@ -11,7 +11,7 @@ from jupyter_dodas.hub.accounts.machine import account_name
 from jupyter_dodas.hub.audit import Log
 from jupyter_dodas.hub.grounds.accounts import Accounts, OwnAccount, Wanted
 from jupyter_dodas.hub.grounds.base import Ground
-from jupyter_dodas.hub.grounds.manifests import Estate
+from jupyter_dodas.hub.grounds.manifests import Estate, roles
 from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
 from jupyter_dodas.hub.grounds.offers import Offer
 from jupyter_dodas.hub.grounds.provisioned import Provisioned
@@ -152,14 +152,12 @@ class _Provisioned:
         wanted = order.offer.wanted(safe_name(guest.user, order.profile), order.inputs)
         tenancy = Tenancy(order.service(guest.user), wanted, f"{guest.user}/{guest.server}", there.log)
         here: dict[str, Any] = {"kubernetes_namespace": there.namespace.format(username=own)}
-        if order.address:
-            here["infrastructures"] = f"{order.address}/services/infrastructures"
         place = there.settings(guest.user, **here)
         # Not in the folder of a user, who could put another one in its place.
         file = there.state / ".infrastructures" / own / f"{notebook_name(guest.user, guest.server)}.kubeconfig"
 
         def upon(found: Settings) -> OwnNamespace:
-            return OwnNamespace(guest.user, found, there.estate(found), there.addresses)
+            return OwnNamespace(guest.user, found, there.estate(found), there.addresses, roles())
 
         return Provisioned(guest.user, place, tenancy, file, upon)
 

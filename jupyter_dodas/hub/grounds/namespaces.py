@@ -46,13 +46,22 @@ class OwnNamespace(Permanent):
         What the namespace is to have; None if an administrator makes the namespaces.
     hub
         Addresses of the hub, where it is outside the cluster.
+    roles
+        What is to be in the cluster first, by path, if the hub may do that; else an administrator has.
     """
 
     unprotected = ""
 
-    def __init__(self, user: str, configured: Settings, estate: Estate | None = None, hub: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        user: str,
+        configured: Settings,
+        estate: Estate | None = None,
+        hub: Sequence[str] = (),
+        roles: Mapping[str, Object] | None = None,
+    ) -> None:
         self._user, self.settings = user, configured
-        self._estate, self._hub = estate, hub
+        self._estate, self._hub, self._roles = estate, hub, roles or {}
 
     @cached_property
     def _api(self) -> Api:
@@ -65,8 +74,11 @@ class OwnNamespace(Permanent):
         if self._estate is None:
             return
         try:
-            _, myself, api = await asyncio.gather(
-                self._make_namespace(allowance.model_copy(update={"enforced": True})), self._myself(), self._api_servers()
+            _, myself, api, _ = await asyncio.gather(
+                self._make_namespace(allowance.model_copy(update={"enforced": True})),
+                self._myself(),
+                self._api_servers(),
+                self._install(),
             )
             things = manifests.wanted(self._api.namespace, self._estate, allowance.limits, hub=self._hub, api=api)
             await self._bind(myself)
@@ -74,6 +86,12 @@ class OwnNamespace(Permanent):
             await self._see_in_charge()
         except MissingRights as error:
             raise self._unprepared(error.message, error.cause) from error
+
+    async def _install(self) -> None:
+        """See that the cluster knows the roles that are given here."""
+        with suppress(MissingRights):
+            for answer in await asyncio.gather(*(self._api.apply(path, role, HUB) for path, role in self._roles.items())):
+                self._done(answer)
 
     async def _make_namespace(self, allowance: Allowance) -> None:
         """See that the namespace is there, belongs to the user, and says what they may hold."""

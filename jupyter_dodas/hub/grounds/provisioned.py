@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from jupyter_dodas.aio.cluster import Follower
-from jupyter_dodas.backends.kubernetes.api import Api
 from jupyter_dodas.errors import (
     CredentialsRefused,
     DodasError,
     InfrastructureNotFound,
     InvalidSetting,
-    MissingRights,
     NotFound,
     PlaceUnreachable,
 )
-from jupyter_dodas.hub.grounds import manifests
 from jupyter_dodas.hub.grounds.base import See, unseen
 from jupyter_dodas.hub.grounds.kubeconfig import plain
 from jupyter_dodas.hub.grounds.namespaces import OwnNamespace
@@ -84,9 +81,7 @@ class Provisioned:
         self._keep(plain(text, found.uid))
         began = time.time()
         see([*found.steps, Step(name="Controller", started=began)], [])
-        namespace = self._namespace()
-        await _install(namespace.settings)
-        await namespace.prepare(allowance)
+        await self._namespace().prepare(allowance)
         see([*found.steps, Step(name="Controller", started=began, ended=time.time())], [])
 
     async def renew(self, allowance: Allowance) -> None:
@@ -152,7 +147,7 @@ class Provisioned:
 
     def notebook(self, server: str) -> "Afar":
         """See `Ground.notebook`."""
-        return Afar(notebook_name(self._user, server), self.tenancy, lambda: self._namespace().notebook(server))
+        return Afar(notebook_name(self._user, server), self.tenancy, self._namespace, server)
 
 
 class Afar:
@@ -160,12 +155,22 @@ class Afar:
 
     Parameters
     ----------
-    there
-        Returns the notebook in its cluster; raises `NotFound` if no way leads to one.
+    namespace
+        Returns the namespace in its cluster; raises `NotFound` if no way leads to one.
+    server
+        Its name in the hub.
     """
 
-    def __init__(self, name: str, tenancy: Tenancy, there: Callable[[], Notebook]) -> None:
-        self.name, self._tenancy, self._there = name, tenancy, there
+    def __init__(self, name: str, tenancy: Tenancy, namespace: Callable[[], OwnNamespace], server: str) -> None:
+        self.name, self._tenancy, self._namespace, self._server = name, tenancy, namespace, server
+        self._found: tuple[OwnNamespace, Notebook] | None = None
+
+    def _there(self) -> Notebook:
+        """Return the notebook in its cluster; the same for as long as that is, since the way to it ends with this object."""
+        namespace = self._namespace()
+        if self._found is None or self._found[0] is not namespace:
+            self._found = namespace, namespace.notebook(self._server)
+        return self._found[1]
 
     async def record(self) -> Record | None:
         """See `Notebook.record`.
@@ -241,10 +246,3 @@ class Afar:
 
 def _is_over(found: InfrastructureView) -> bool:
     return found.wanted == "absent" or found.phase is Phase.FAILED
-
-
-async def _install(settings: Settings) -> None:
-    """See that the cluster knows the roles that are given in namespaces. Where the hub may not, an administrator has."""
-    api = Api(settings)
-    with suppress(MissingRights):
-        await asyncio.gather(*(api.apply(path, role, manifests.HUB) for path, role in manifests.roles().items()))

@@ -69,8 +69,9 @@ export function takes(profile: Profile, trans: Translator, values?: Options): st
   const parts = Object.entries(profile.schema.properties ?? {}).flatMap(([name, property]) => {
     const offered = values?.[name] !== undefined ? [values[name]] : (property.enum ?? [property.const]);
     const [first, last] = [offered[0], offered.at(-1)];
-    // Of images there is no first and last.
-    if (name === PROFILE || name.startsWith(INPUT) || first === undefined || last === undefined || (name === 'image' && first !== last)) {
+    // Of images there is no first and last; and where there is one only, its name says nothing to anybody who starts a notebook.
+    const vague = name === 'image' && (first !== last || (property.enum?.length ?? 1) === 1);
+    if (name === PROFILE || name.startsWith(INPUT) || first === undefined || last === undefined || vague) {
       return [];
     }
     return first === last ? [amount(name, first, trans)] : [trans.__('%1 to %2', String(first), amount(name, last, trans))];
