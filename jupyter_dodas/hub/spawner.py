@@ -73,6 +73,7 @@ class DodasSpawner(Standing, Spawner):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._story = Story()
+        self._patience = self.start_timeout
         self._allowed: Allowance | None = None  # what the ground was last prepared for
         self._ended = ""  # how the last one ended unasked, in words
         self._refused: tuple[Mapping[str, list[str]], InvalidOption] | None = None  # what a form was sent back with
@@ -160,6 +161,12 @@ class DodasSpawner(Standing, Spawner):  # type: ignore[misc]
         return Share(cores=options.cores, memory=int(options.memory))
 
     # -- start, look, stop ----------------------------------------------------------------------------------------------
+
+    def run_pre_spawn_hook(self) -> Any:
+        """Give a start that waits for machines the time that they take; see `Spawner.run_pre_spawn_hook`."""
+        order = self._order()
+        self.start_timeout = self._patience if order is None else order.offer.start_timeout
+        return super().run_pre_spawn_hook()
 
     async def start(self) -> str:
         """Start the notebook, or take over the one that is there, and return where it answers. Cancelled, it leaves nothing."""

@@ -101,7 +101,8 @@ class Provisioned:
     def _keep(self, kubeconfig: bytes) -> None:
         """Write it where nobody else reads it, at once or not at all."""
         try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._file.parents[1], self._file.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             beside = self._file.with_suffix(".new")
             beside.unlink(missing_ok=True)
             with open(beside, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:

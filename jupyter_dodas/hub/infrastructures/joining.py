@@ -93,6 +93,7 @@ def configure_infrastructures(
     # Not through the proxy: it is one of the hub's own questions.
     near = "" if c.JupyterHub.get("internal_ssl", False) else f"http://127.0.0.1:{port}{urlsplit(base).path}"
     c.DodasSpawner.infrastructures, c.DodasSpawner.infrastructures_token = near or base, str(token)
+    c.DodasSpawner.hub_address = url
     c.Spawner.environment = {**c.Spawner.get("environment", {}), "DODAS_INFRASTRUCTURES": base}
     return token
 
