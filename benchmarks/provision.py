@@ -74,10 +74,21 @@ def overhead(arguments: argparse.Namespace) -> list[Row]:
     return [Row('from "configured" until the spawner goes on, p95', "3 s", "1 s", measured, {"ours": found})]
 
 
+def spawn(arguments: argparse.Namespace) -> list[Row]:
+    """A notebook on an infrastructure that is there, on the test cluster, beside a bare pod of the same image."""
+    from benchmarks._spawn import spawn
+
+    found = spawn(arguments.rounds)
+    sides = ", ".join(f"{statistics.median(values):.2f} s" for values in found.values())
+    title = "spawn on an existing infrastructure with a warm image, against a bare pod until its port answers"
+    return [Row(title, "1.3 x", "1.1 x", f"{ratio(found['ours'], found['peer']):.2f} x ({sides})", found)]
+
+
 ROWS: Final[Mapping[str, Callable[[argparse.Namespace], list[Row]]]] = {
     "template": template,
     "fifty": fifty,
     "overhead": overhead,
+    "spawn": spawn,
 }
 
 

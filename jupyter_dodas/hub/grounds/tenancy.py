@@ -9,13 +9,15 @@ from jupyter_dodas.errors import DodasError, InfrastructureExists, Infrastructur
 from jupyter_dodas.hub.audit import Log
 from jupyter_dodas.hub.grounds.base import See
 from jupyter_dodas.hub.story import in_words
-from jupyter_dodas.provision.views import InfrastructureView, Wanted
+from jupyter_dodas.provision.views import Change, InfrastructureView, Wanted
 from jupyter_dodas.spec import Phase
 
 __all__ = ["Client", "Service", "Tenancy"]
 
 _T = TypeVar("_T")
 
+_WORKERS: Final = "workers"
+"""The input that says how many there are, in all templates that can have more or fewer."""
 _ROUNDS: Final = 5
 """How often one that has gone meanwhile is asked for again."""
 _AWAY: Final = 60.0
@@ -46,6 +48,9 @@ class Client(Protocol):
 
     async def create(self, wanted: Wanted) -> InfrastructureView:
         """See `Infrastructures.create`."""
+
+    async def change(self, name: str, change: Change) -> InfrastructureView:
+        """See `Infrastructures.change`."""
 
     async def delete(self, name: str) -> InfrastructureView:
         """See `Infrastructures.delete`."""
@@ -122,11 +127,20 @@ class Tenancy:
         self._began = self._began or found.uid != before
         self._log.info("%s waits for the infrastructure %s, %s", self._holder, found.name, found.uid)
         await _patiently(lambda: service.hold(name, self._holder))
+        await self._resize(service, found)
         async for found in service.follow(name):
             see(found.steps, [in_words(found.problem)] if found.problem is not None else [])
             if found.wanted == "present" and found.phase in (Phase.READY, Phase.DEGRADED, Phase.FAILED):
                 return found
         raise InfrastructureNotFound(name)
+
+    async def _resize(self, service: Client, found: InfrastructureView) -> None:
+        """Have it as large as was asked. While others hold it, it does not become smaller."""
+        asked = self.wanted.inputs.get(_WORKERS)
+        if not isinstance(asked, int) or found.workers is None or found.workers == asked:
+            return
+        if asked > found.workers or not [holder for holder in found.holders if holder != self._holder]:
+            await _patiently(lambda: service.change(self.wanted.name, Change(workers=asked)))
 
     async def _make_room(self, service: Client) -> None:
         """See that one that is not what is wanted goes, if nobody needs it. It may go while the next one is made."""

@@ -14,7 +14,7 @@ from jupyter_dodas.hub.grounds import tenancy as tenancies
 from jupyter_dodas.hub.grounds.base import unseen
 from jupyter_dodas.hub.grounds.tenancy import Client, Tenancy
 from jupyter_dodas.hub.story import Failure, Story
-from jupyter_dodas.provision.views import InfrastructureView, Wanted
+from jupyter_dodas.provision.views import Change, InfrastructureView, Wanted
 from jupyter_dodas.spec import Phase, Problem, Step
 from jupyter_dodas.testing.waiting import until
 
@@ -73,13 +73,20 @@ class Service:
         await self._answers()
         known = self.there.get(wanted.name)
         if known is not None and known.phase is not Phase.FAILED and known.wanted == "present":
-            if known.inputs != wanted.inputs:
+            if known.template != wanted.template:
                 raise InfrastructureExists(wanted.name, "other inputs")
             return known
         about = {"owner": "ada", "digest": "d", "provisioner": "im", "created": time.time(), "template": wanted.template}
         uid = f"{len(self.deleted)}-{time.monotonic_ns()}"
-        self.there[wanted.name] = InfrastructureView(name=wanted.name, uid=uid, inputs=wanted.inputs, **about)
+        workers = wanted.inputs["workers"]
+        made = InfrastructureView(name=wanted.name, uid=uid, inputs=wanted.inputs, workers=workers, **about)
+        self.there[wanted.name] = made
         return self.there[wanted.name]
+
+    async def change(self, name: str, change: Change) -> InfrastructureView:
+        found = await self._answers(name)
+        self.there[name] = found.model_copy(update={"workers": change.workers})
+        return self.there[name]
 
     async def delete(self, name: str) -> InfrastructureView:
         await self._answers(name)
@@ -166,7 +173,7 @@ async def test_another_one_goes_first_unless_somebody_needs_it() -> None:
     service = Service()
     before = tenancy(service, "other")
     await before.have(unseen)
-    mine = tenancy(service, wanted=WANTED.model_copy(update={"inputs": {"workers": 4}}))
+    mine = tenancy(service, wanted=WANTED.model_copy(update={"template": "spark"}))
     with pytest.raises(InfrastructureExists) as raised:
         await mine.have(unseen)
     assert "workers = 2" in raised.value.cause
@@ -174,7 +181,22 @@ async def test_another_one_goes_first_unless_somebody_needs_it() -> None:
     assert "stop ada/other first" in raised.value.remedy
     await before.release()
     await mine.have(unseen)
-    assert service.there["ada-made"].inputs == {"workers": 4}
+    assert service.there["ada-made"].template == "spark"
+
+
+async def test_it_grows_for_who_asks_for_more_and_shrinks_for_nobody_else_s_sake() -> None:
+    service = Service()
+    sizes = {size: WANTED.model_copy(update={"inputs": {"workers": size}}) for size in (2, 4)}
+    first, second = tenancy(service, "first", sizes[2]), tenancy(service, "second", sizes[4])
+    await first.have(unseen)
+    await second.have(unseen)
+    assert service.there["ada-made"].workers == 4
+    await tenancy(service, "third", sizes[2]).have(unseen)
+    assert service.there["ada-made"].workers == 4
+    for holder in ("first", "second", "third"):
+        await tenancy(service, holder).release()
+    await first.have(unseen)
+    assert service.there["ada-made"].workers == 2
 
 
 async def test_a_failure_has_a_sentence_a_cause_a_remedy_and_a_report() -> None:
