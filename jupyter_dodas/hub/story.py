@@ -139,19 +139,18 @@ class Story:
     def _of_phases(self, now: float) -> Sequence[Line]:
         """Return those before the notebook, as far as they are known, and the notebook as the last."""
         found = {step.name: step for step in self._before}
-        ahead = [name for name in self._phases if name not in found]
-        lines = [self._line(step, now) for step in found.values()]
-        is_open = any(step.ended is None for step in found.values())
-        usually = {name: "" if (known := self._usually(name)) is None else lasting(known) for name in (*ahead, LAB)}
-        if ahead and not is_open:  # the next one has yet to say so
-            since = max((step.ended or now for step in found.values()), default=self._began)
-            lines.append(_under_way(ahead[0], now - max(since, self._began), usually[ahead[0]]))
-            ahead, is_open = ahead[1:], True
-        lines += [Line(name, usually=usually[name]) for name in ahead]
-        if ahead or is_open:
-            return [*lines, Line(LAB, usually=usually[LAB])]
-        since = max([self._began, *(step.ended or now for step in found.values())])
-        return [*lines, _under_way(LAB, now - since, usually[LAB])]
+        names = [*self._phases, *(name for name in found if name not in self._phases)]
+        reached = max((names.index(name) for name in found), default=-1)
+        # Some are over before anybody has looked.
+        lines = [self._line(found[name], now) if name in found else Line(name, done=True) for name in names[: reached + 1]]
+        ahead = [Line(name, usually=self._took(name)) for name in (*names[reached + 1 :], LAB)]
+        if not any(line.now for line in lines):  # the next one has yet to say so
+            since = max([self._began, *(step.ended or now for step in found.values())])
+            ahead[0] = _under_way(ahead[0].name, now - since, ahead[0].usually)
+        return [*lines, *ahead]
+
+    def _took(self, name: str) -> str:
+        return "" if (known := self._usually(name)) is None else lasting(known)
 
     def _line(self, step: Step, now: float) -> Line:
         if step.ended is not None:

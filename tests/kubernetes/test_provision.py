@@ -23,7 +23,7 @@ from tests.browser.platform import SETTINGS, STARTS_WITHIN, sign_in
 from tests.browser.screen import picture, window
 from tests.browser.test_hub import run_all, small_picture
 from tests.hubpods import Estate
-from tests.hubs import PROXY
+from tests.hubs import PROXY, Browser
 from tests.kernels import Kernel
 from tests.kubernetes.test_hub import WRITE
 from tests.kubernetes.test_notebook import address_of_this_machine
@@ -69,6 +69,7 @@ c.DodasSpawner.profiles = {profiles!r}
 c.DodasSpawner.namespace = "{estate.prefix}{{username}}"
 c.DodasSpawner.controller_image = "{IMAGES}/controller:1"
 c.JupyterHub.cleanup_servers = False
+c.JupyterHub.allow_named_servers = True
 c.Spawner.cmd = ["jupyterhub-singleuser"]
 """
         super().__init__(folder, im(manager.url, folder), lines=lines, look_around=2)
@@ -157,6 +158,7 @@ def test_from_the_choice_of_a_cluster_to_dask_in_it_and_back(
     assert len(manager.listed()) == 1
     for name in ("Queued", "Machines", "Kubernetes", "Controller", "Lab"):
         expect(page.locator("#steps")).to_contain_text(name)
+    expect(page.locator("#steps [aria-current=step]")).to_contain_text("3 s", timeout=SOON)
     small_picture(page, "provision/starting", 480)
     page.wait_for_url(re.compile(r"/user/alice/lab"), timeout=3 * STARTS_WITHIN)
     expect(page.get_by_role("menuitem", name="File", exact=True)).to_be_visible(timeout=STARTS_WITHIN)
@@ -188,3 +190,37 @@ def test_from_the_choice_of_a_cluster_to_dask_in_it_and_back(
     assert "Traceback" not in said
     assert "client-key-data" not in said
     assert not re.search(r"eyJ[\w-]{20,}|LS0tLS1CRUdJTi[\w+/]{20,}", said), "no secret stands in the log"
+
+
+def test_a_hub_that_was_killed_finds_its_notebook_in_the_cluster_and_lets_go_of_that(
+    hub: MakingHub, estate: Estate, manager: InfrastructureManager
+) -> None:
+    give_a_cloud(hub, "bob")
+    browser = hub.browser()
+    browser.sign_in("bob")
+    for name in ("", "second"):
+        path = f"/users/bob/servers/{name}" if name else "/users/bob/server"
+        assert browser.api("POST", path, json={"profile": "kubernetes"}).is_success
+    blocking_until(lambda: ready(browser), within=240, meets=lambda found: found == {"", "second"})
+    assert len(manager.known()) == 1, "both are on one"
+    selector = ("-l", "app.kubernetes.io/managed-by=jupyter-dodas", "-o", "jsonpath={.items[*].metadata.uid}")
+    before = estate.kubectl("-n", estate.of("bob"), "get", "pods", *selector)
+    hub.kill()
+    hub.start()
+    blocking_until(lambda: ready(browser), within=120, meets=lambda found: found == {"", "second"})
+    blocking_until(lambda: browser.get("/user/bob/api").is_success, within=120)
+    assert estate.kubectl("-n", estate.of("bob"), "get", "pods", *selector) == before
+    token = next(one.read_text() for one in (hub.folder / "state" / "infrastructures").glob("*.token"))
+    assert token not in hub.program.said()
+    assert browser.api("DELETE", "/users/bob/server").is_success
+    blocking_until(lambda: ready(browser), within=120, meets=lambda found: found == {"second"})
+    assert len(manager.known()) == 1, "the other one holds it"
+    assert browser.api("DELETE", "/users/bob/servers/second").is_success
+    blocking_until(manager.known, within=120, meets=lambda left: not left)
+    blocking_until(lambda: estate.left("bob"), within=60, meets=lambda left: not left)
+
+
+def ready(browser: Browser) -> set[str]:
+    """The servers of bob that are."""
+    servers = browser.api("GET", "/users/bob").json()["servers"]
+    return {name for name, server in servers.items() if server["ready"]}

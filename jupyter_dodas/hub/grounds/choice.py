@@ -159,7 +159,7 @@ class _Provisioned:
         def upon(found: Settings) -> OwnNamespace:
             return OwnNamespace(guest.user, found, there.estate(found), there.addresses, roles())
 
-        return Provisioned(guest.user, place, tenancy, file, upon)
+        return Provisioned(guest.user, place, tenancy, file, upon, stores=self.files_end(there) is False)
 
 
 class _Namespaces:

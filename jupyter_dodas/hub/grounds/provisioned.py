@@ -54,14 +54,24 @@ class Provisioned:
         Where the kubeconfig is kept while the notebook runs; nobody but the hub must come there.
     upon
         Returns the user's namespace, by settings with a kubeconfig.
+    stores
+        Whether a volume is made there.
     """
 
     unprotected = ""
     is_away: Final = True
 
     def __init__(
-        self, user: str, configured: Settings, tenancy: Tenancy, file: Path, upon: Callable[[Settings], OwnNamespace]
+        self,
+        user: str,
+        configured: Settings,
+        tenancy: Tenancy,
+        file: Path,
+        upon: Callable[[Settings], OwnNamespace],
+        *,
+        stores: bool,
     ) -> None:
+        self._furnishing = "Storage and controller" if stores else "Controller"
         self._user, self.tenancy, self._file, self._upon = user, tenancy, file, upon
         self.settings = configured.model_copy(
             update={"backend": "kubernetes", "kubernetes_config": file, "kubernetes_context": None}
@@ -71,7 +81,7 @@ class Provisioned:
     @property
     def phases(self) -> Sequence[str]:
         """See `Ground.phases`."""
-        return ("Queued", "Machines", "Kubernetes", "Controller")
+        return ("Queued", "Machines", "Kubernetes", self._furnishing)
 
     # -- prepare -------------------------------------------------------------------------------------------------------
 
@@ -80,9 +90,9 @@ class Provisioned:
         found, text = await self.tenancy.have(see)
         self._keep(plain(text, found.uid))
         began = time.time()
-        see([*found.steps, Step(name="Controller", started=began)], [])
+        see([*found.steps, Step(name=self._furnishing, started=began)], [])
         await self._namespace().prepare(allowance)
-        see([*found.steps, Step(name="Controller", started=began, ended=time.time())], [])
+        see([*found.steps, Step(name=self._furnishing, started=began, ended=time.time())], [])
 
     async def renew(self, allowance: Allowance) -> None:
         """See `Ground.renew`."""

@@ -256,6 +256,14 @@ def test_phases_are_named_before_they_begin_with_what_they_took_before() -> None
     assert story.durations() == {name: pytest.approx(1.0) for name in ("Queued", "Machines", "Kubernetes", "Controller")}
 
 
+def test_a_phase_that_nobody_has_seen_is_over_once_a_later_one_has_begun() -> None:
+    story = Story()
+    story.expect(("Queued", "Machines", "Kubernetes"), lambda _: None)
+    now = time.time()
+    story.prepare([Step(name="Queued", started=now, ended=now), Step(name="Kubernetes", started=now)], [])
+    assert [one[:2] for one in lines(story)] == [("Queued", "done"), ("Machines", "done"), ("Kubernetes", "now"), ("Lab", "")]
+
+
 def test_what_was_there_before_took_nothing_of_this_start() -> None:
     story = Story()
     story.expect(("Queued", "Machines"), lambda _: None)
