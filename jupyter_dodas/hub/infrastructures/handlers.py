@@ -1,5 +1,6 @@
 """The REST API of the service, see docs/reference/rest.md."""
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -147,9 +148,12 @@ class NothingHandler(Handler):
 
 def _number(name: str, given: str) -> float:
     try:
-        return max(0.0, float(given))
+        found = float(given)
     except ValueError:
-        raise InvalidOption(f"{name} is no number", option=name) from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise InvalidOption(f"{name} is no number", option=name)
+    return max(0.0, found)
 
 
 def routes(prefix: str, room: Room) -> Sequence[tuple[str, type, dict[str, Room]]]:
