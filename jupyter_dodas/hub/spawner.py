@@ -115,6 +115,14 @@ class DodasSpawner(Standing, Spawner):  # type: ignore[misc]
         await self._ground.prepare(allowance, self._story.prepare)
         self._allowed = allowance
 
+    async def _prepare_or_release(self) -> None:
+        """Prepare the ground for a notebook; what cannot be had is let go at once: no notebook is on it that had to be ended first."""
+        try:
+            await self._prepare()
+        except DodasError:
+            await self._ground.release()
+            raise
+
     def get_env(self) -> dict[str, str]:
         """Return what is handed over to the notebook: variables of JupyterHub and of the place, the token among them."""
         found = {name: str(value) for name, value in super().get_env().items() if value is not None}
@@ -180,7 +188,7 @@ class DodasSpawner(Standing, Spawner):  # type: ignore[misc]
             options = self._options()
             profile = str(self._profiles.chosen(self.user_options)["profile"])
             self._story.expect(self._ground.phases, lambda phase: self._durations.usually(_phase(profile, phase)))
-            await self._prepare()
+            await self._prepare_or_release()
             prepared = time.monotonic()
             variables = self.get_env()
             await self._give_mandate(variables["JUPYTERHUB_API_URL"])
