@@ -1,6 +1,5 @@
 """Our templates, and values of inputs, before the Infrastructure Manager itself: what it makes of them is what we said."""
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -188,4 +187,4 @@ topology_template:
     tags |= {"numbers": [1, 1.5, -0.25, 10**18], "booleans": [True, False], "empty": [{}, [], ""]}  # type: ignore[list-item]
     given = {"every": ODD, "tags": tags, **{f"t{number}": text for number, text in enumerate(ODD)}}
     (told,) = variables(im, sent(template, given, recipes))
-    assert json.loads(json.dumps(told)) == given
+    assert {name: told.get(name) for name in given} == given
