@@ -208,6 +208,18 @@ def test_a_recipe_has_an_address_that_changes_with_it() -> None:
         recipe("../template.py")
 
 
+@pytest.mark.parametrize("name", names())
+def test_recipes_do_without_what_need_not_be_given(name: str) -> None:
+    topology = yaml.safe_load(load(name).text)["topology_template"]
+    optional = {one for one, what in topology["inputs"].items() if what.get("required") is False}
+    for node in topology["node_templates"].values():
+        for operation in node.get("interfaces", {}).get("Standard", {}).values():
+            _, text = recipe(operation["implementation"])
+            code = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+            for one in optional & set(operation["inputs"]):
+                assert not re.search(rf"\b{one}\b(?! *\| *default\(| is defined)", code), f"{one} may be missing"
+
+
 def test_a_template_of_ones_own_has_all_types() -> None:
     template = Template("mine", OF_MY_OWN)
     assert (template.title, template.description) == ("mine", "Two machines of mine.")
