@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +15,10 @@ from jupyter_dodas.provision.base import Access, Order, Outputs, Plan, State, St
 from jupyter_dodas.provision.im import results
 from jupyter_dodas.provision.im.authorization import line
 from jupyter_dodas.provision.im.client import Client
+from jupyter_dodas.provision.im.endings import Endings, born, states
 from jupyter_dodas.provision.im.machines import Machines, dead, fits, surplus
 from jupyter_dodas.provision.im.planning import plan
-from jupyter_dodas.provision.im.states import DEAD, Do, decide
+from jupyter_dodas.provision.im.states import Do, decide
 from jupyter_dodas.provision.im.words import hidden
 from jupyter_dodas.spec import Model
 
@@ -26,18 +26,8 @@ __all__ = ["InfrastructureManager", "Options"]
 
 _LAUNCH: Final = 600.0
 """Seconds that it may take to answer when machines are added to what is there: it answers when the cloud has them."""
-_YOUNG: Final = 30.0
-"""Seconds in which it may not have begun yet with what it was asked to create."""
 _HOLLOW: Final = 300.0
 """Seconds after which what has neither a name nor machines will not get any."""
-_EVERY: Final = 0.25
-_AGAIN: Final = 10.0
-"""Seconds after which something is deleted again that is still there."""
-_SURE: Final = 0.7
-"""Seconds after which what is not there is looked for once more: it notes things about an infrastructure while it deletes it, and
-with the last such note it may be there again."""
-_HAUNTED: Final = 300.0
-"""Seconds for which what was deleted may come back: where its database is busy it writes down what it knew half a minute before."""
 _AT_ONCE: Final = 8
 _IDENTIFIER: Final = re.compile(r"[\w-]{1,100}")
 
@@ -66,7 +56,7 @@ class InfrastructureManager:
         self._sent: set[str] = set()
         self._names: dict[str, str | None] = {}
         self._since: dict[str, float] = {}
-        self._erased: dict[str, float] = {}
+        self._endings = Endings(self._client)
 
     @classmethod
     def of(cls, options: Mapping[str, Any], access: Access) -> Self:
@@ -124,10 +114,10 @@ class InfrastructureManager:
             async with turn:
                 return await self._name(identifier)
 
-        for ghost in (identifier for identifier in listed if self._is_erased(identifier)):
+        left = [identifier for identifier in listed if not self._endings.asked(identifier)]
+        for ghost in set(listed).difference(left):
             with suppress(Busy, InfrastructureNotFound, NotAllowed):
-                await self._erase(ghost)
-        left = [identifier for identifier in listed if not self._is_erased(identifier)]
+                await self._endings.ask(ghost)
         names = await asyncio.gather(*(named(identifier) for identifier in left))
         return {identifier: name for identifier, name in zip(left, names, strict=True) if name}
 
@@ -135,7 +125,7 @@ class InfrastructureManager:
         if not self._names.get(identifier):
             try:
                 self._names[identifier] = results.name(await self._template(identifier)) or await self._described(identifier)
-                if self._names[identifier] is None and time.time() > _born(identifier, time.time()) + _HOLLOW:
+                if self._names[identifier] is None and time.time() > born(identifier, time.time()) + _HOLLOW:
                     await self._clear(identifier)
             except InfrastructureNotFound:
                 return None  # it has gone meanwhile
@@ -143,8 +133,8 @@ class InfrastructureManager:
 
     async def _clear(self, identifier: str) -> None:
         """Remove what is left of a creation during which the Infrastructure Manager was killed: a number, and nothing else."""
-        whole, states = await self._states(identifier)
-        if whole == "pending" and not states:
+        whole, numbers = await states(self._client, identifier)
+        if whole == "pending" and not numbers:
             await self.delete(identifier)
 
     async def _template(self, identifier: str) -> str:
@@ -163,41 +153,29 @@ class InfrastructureManager:
     async def status(self, identifier: str) -> Status:
         """See `Provisioner.status`."""
         try:
-            return await (self._leaving if self._is_erased(identifier) else self._status)(_checked(identifier))
+            if self._endings.asked(_checked(identifier)):
+                await self._endings.look(identifier)
+                return Status(state=State.DELETING)
+            return await self._status(identifier)
         except InfrastructureNotFound:
             self._forget(identifier)
             return Status(state=State.GONE)
 
-    async def _leaving(self, identifier: str) -> Status:
-        """Look at one that is being deleted, without asking for its state: to tell that, it notes that it is there."""
-        try:
-            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true", "contmsg", str)
-        except InfrastructureNotFound:
-            await asyncio.sleep(_SURE)
-            await self._client.get(f"infrastructures/{identifier}/contmsg?headeronly=true", "contmsg", str)
-        await self._erase(identifier)
-        return Status(state=State.DELETING)
-
     async def _status(self, identifier: str) -> Status:
-        whole, states = await self._states(identifier)
-        vms = await self._machines.look(identifier, states)
-        settled = bool(states) and set(states.values()) <= {"configured"}
+        whole, numbers = await states(self._client, identifier)
+        vms = await self._machines.look(identifier, numbers)
+        settled = bool(numbers) and set(numbers.values()) <= {"configured"}
         late = None if settled else await self._late(identifier)
-        status, do = decide(whole, vms, "" if settled else await self._said(identifier, states, late), late)
+        status, do = decide(whole, vms, "" if settled else await self._said(identifier, set(numbers.values()), late), late)
         if do is Do.RECONFIGURE:
             await self._client.put(f"infrastructures/{identifier}/reconfigure")
         if status.state is State.READY:
             self._since[identifier] = time.time()
         return status
 
-    async def _states(self, identifier: str) -> tuple[str, Mapping[str, str]]:
-        answer = await self._client.get(f"infrastructures/{identifier}/state", "state", dict)
-        machines = answer.get("vm_states") or {}
-        return str(answer.get("state")), {str(number): str(state) for number, state in machines.items()}
-
-    async def _said(self, identifier: str, states: Mapping[str, str], late: float | None) -> str:
+    async def _said(self, identifier: str, there: set[str], late: float | None) -> str:
         """Return its log, or as long as all goes well only what it says itself: that of the machines may be long."""
-        well = late is None and not {"unconfigured", "failed"} & set(states.values())
+        well = late is None and not {"unconfigured", "failed"} & there
         return await self._client.get(
             f"infrastructures/{identifier}/contmsg" + ("?headeronly=true" if well else ""), "contmsg", str
         )
@@ -205,7 +183,7 @@ class InfrastructureManager:
     async def _late(self, identifier: str) -> float | None:
         """Return for how many seconds it should have been ready."""
         if identifier not in self._since:
-            self._since[identifier] = results.asked(await self._template(identifier)) or _born(identifier, time.time())
+            self._since[identifier] = results.asked(await self._template(identifier)) or born(identifier, time.time())
         late = time.time() - self._since[identifier] - self._options.contextualization_timeout
         return late if late > 0 else None
 
@@ -247,40 +225,9 @@ class InfrastructureManager:
     async def delete(self, identifier: str) -> None:
         """See `Provisioner.delete`."""
         try:
-            if self._is_erased(identifier):
-                await self._erase(identifier)
-            else:
-                await self._begun(_checked(identifier))
-                await self._erase(identifier)
+            await self._endings.ask(_checked(identifier))
         except InfrastructureNotFound:
             self._forget(identifier)
-
-    def _is_erased(self, identifier: str) -> bool:
-        """Whether it was asked to delete it so lately that a note of it may still come back, with nobody else to take it away."""
-        return time.monotonic() < self._erased.get(identifier, -_HAUNTED) + _HAUNTED
-
-    async def _erase(self, identifier: str) -> None:
-        """Have it deleted, unless that was asked for just now: to be asked makes it note that it is there, too."""
-        now = time.monotonic()
-        if now < self._erased.get(identifier, -_AGAIN) + _AGAIN:
-            return
-        force = "&force=true" if identifier in self._erased and await self._is_dead(identifier) else ""
-        await self._client.delete(f"infrastructures/{identifier}?async=true{force}")
-        self._erased = {one: at for one, at in self._erased.items() if now < at + _HAUNTED} | {identifier: now}
-
-    async def _is_dead(self, identifier: str) -> bool:
-        """Whether no machine of it lives: only then it may be forgotten although the cloud refuses to delete some."""
-        _, states = await self._states(identifier)
-        return set(states.values()) <= DEAD
-
-    async def _begun(self, identifier: str) -> None:
-        """Wait until it has begun with what it was just asked to create: it would not notice that it is to be deleted."""
-        until = min(_born(identifier, time.time()), time.time()) + _YOUNG
-        while time.time() < until:
-            whole, states = await self._states(identifier)
-            if states or whole != "pending":
-                return
-            await asyncio.sleep(_EVERY)
 
     def _forget(self, identifier: str) -> None:
         self._machines.forget(identifier)
@@ -298,15 +245,6 @@ def _checked(identifier: str) -> str:
     if not _IDENTIFIER.fullmatch(identifier):
         raise InfrastructureNotFound(identifier)
     return identifier
-
-
-def _born(identifier: str, otherwise: float) -> float:
-    """Return when it was created: its identifiers tell it."""
-    try:
-        read = uuid.UUID(identifier)
-    except ValueError:
-        return otherwise
-    return (read.time - 0x01B21DD213814000) / 1e7 if read.version == 1 else otherwise
 
 
 def _account(file: Path) -> tuple[str, str]:
