@@ -26,12 +26,17 @@ pytestmark = pytest.mark.timeout(600)
 SOON: Final = 120_000
 """Milliseconds."""
 
-KUBECONFIG: Final = """
-apiVersion: v1
+KUBECONFIG: Final = """apiVersion: v1
 kind: Config
-clusters: [{name: made, cluster: {server: "https://192.0.2.1:6443"}}]
-users: [{name: made, user: {token: of-a-test}}]
-contexts: [{name: made, context: {cluster: made, user: made}}]
+clusters:
+- name: made
+  cluster: {server: "https://192.0.2.1:6443"}
+users:
+- name: made
+  user: {token: of-a-test}
+contexts:
+- name: made
+  context: {cluster: made, user: made}
 current-context: made
 """
 
@@ -45,6 +50,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure
     folder = tmp_path_factory.mktemp("im")
     (folder / "kubeconfig").write_text(KUBECONFIG)
     with InfrastructureManager(folder / "im", kubeconfig=folder / "kubeconfig", seconds=4) as made:
+        made.control(quota={"cores": 32, "ram": 64, "instances": 12, "floating_ips": 8, "security_groups": 20})
         yield made
 
 
@@ -124,9 +130,7 @@ def test_from_the_form_until_it_is_gone(opened: Opener, manager: InfrastructureM
     picture(page, "provision/create")
     form.get_by_role("button", name="Create").click()
 
-    expect(card(page, "higgs").get_by_role("listitem").filter(has_text="Kubernetes")).to_have_attribute(
-        "aria-current", "step", timeout=SOON
-    )
+    expect(card(page, "higgs").locator("[aria-current=step]")).to_contain_text("Kubernetes", timeout=SOON)
     picture(page, "provision/phases")
     expect(card(page, "higgs").get_by_role("status").first).to_contain_text("Ready", timeout=SOON)
     expect(card(page, "higgs")).to_contain_text("2 machines")
@@ -249,6 +253,8 @@ def test_at_the_side_of_lab(open_lab: Opener, server: JupyterServer, opened: Ope
     picture(page, "provision/lab-create")
     form.get_by_role("button", name="Create").click()
     expect(form).to_have_count(0, timeout=SOON)
+    expect(card(page, "top").locator("[aria-current=step]", has_text="Kubernetes")).to_contain_text("usually", timeout=SOON)
+    picture(page, "provision/lab-phases")
     expect(card(page, "top").get_by_role("status").first).to_contain_text("Ready", timeout=SOON)
     card(page, "top").get_by_text("Machines", exact=True).click()
     expect(page.get_by_role("list", name="Machines of top").get_by_role("listitem")).to_have_count(3)

@@ -3,6 +3,8 @@
 // Its index leads to what RJSF tests itself with, and that to ajv.
 import Form from '@rjsf/core/lib/components/Form.js';
 import {
+  type ArrayFieldItemTemplateProps,
+  type ArrayFieldTemplateProps,
   type ErrorSchema,
   type FieldTemplateProps,
   type ObjectFieldTemplateProps,
@@ -77,7 +79,7 @@ function Field(props: FieldTemplateProps<Values, RJSFSchema, Context>): JSX.Elem
   if (hidden) {
     return <div hidden>{children}</div>;
   }
-  const simple = schema.type !== 'object' && schema.type !== 'boolean';
+  const simple = schema.type !== 'object' && schema.type !== 'boolean' && schema.type !== 'array';
   return (
     <div className={`dodas-Field${rawErrors?.length ? ' dodas-is-bad' : ''}`}>
       {displayLabel && simple && (
@@ -142,6 +144,38 @@ function Group(props: ObjectFieldTemplateProps<Values, RJSFSchema, Context>): JS
   );
 }
 
+/** A list of things of one shape. */
+function List(props: ArrayFieldTemplateProps<Values[], RJSFSchema, Context>): JSX.Element {
+  const { items, title, schema, canAdd, disabled, onAddClick, registry } = props;
+  const { trans } = registry.formContext;
+  return (
+    <fieldset>
+      <legend>{title}</legend>
+      {schema.description && <p className="dodas-Help">{schema.description}</p>}
+      {items}
+      {canAdd && (
+        <button type="button" disabled={disabled} aria-label={trans.__('Add to %1', title)} onClick={onAddClick}>
+          {trans.__('Add')}
+        </button>
+      )}
+    </fieldset>
+  );
+}
+
+function Item({ children, buttonsProps, disabled, registry }: ArrayFieldItemTemplateProps<Values[], RJSFSchema, Context>): JSX.Element {
+  const { trans } = registry.formContext;
+  return (
+    <div className="dodas-Item">
+      {children}
+      {buttonsProps.hasRemove && (
+        <button type="button" disabled={disabled} onClick={buttonsProps.onRemoveItem}>
+          {trans.__('Remove')}
+        </button>
+      )}
+    </div>
+  );
+}
+
 /** Whether an object that may be left out is there; its title is the label. */
 function Optional({ onAddClick, onRemoveClick }: OptionalDataControlsTemplateProps<Values, RJSFSchema, Context>): JSX.Element {
   return <input type="checkbox" checked={onRemoveClick !== undefined} onChange={() => (onRemoveClick ?? onAddClick)?.()} />;
@@ -159,4 +193,7 @@ function Errors({ errors = [] }: { errors?: readonly (string | React.ReactElemen
   ) : null;
 }
 
-const TEMPLATES = { FieldTemplate: Field, ObjectFieldTemplate: Group, OptionalDataControlsTemplate: Optional, FieldErrorTemplate: Errors };
+// RJSF takes the values of a list for those of the whole form.
+const LISTS = { ArrayFieldTemplate: List, ArrayFieldItemTemplate: Item };
+
+const TEMPLATES = { ...(LISTS as object), FieldTemplate: Field, ObjectFieldTemplate: Group, OptionalDataControlsTemplate: Optional, FieldErrorTemplate: Errors };

@@ -227,7 +227,13 @@ const TEMPLATE: Template = {
     properties: {
       workers: { type: 'integer', title: 'Workers', default: 2, minimum: 0, maximum: 100 },
       memory: { type: 'string', title: 'Memory', default: '4 GiB' },
-      charts: { type: 'array', default: [] },
+      unknown: { type: 'array', default: [] },
+      charts: {
+        type: 'array',
+        title: 'Charts',
+        default: [],
+        items: { type: 'object', title: 'Chart', required: ['name'], properties: { name: { type: 'string', title: 'Chart name' } } }
+      },
       kubernetes_version: { type: 'string' },
       installer: { type: 'string', title: 'Installer', default: 'k3s', enum: ['k3s', 'programs'] }
     }
@@ -279,6 +285,20 @@ describe('the form for a new infrastructure', () => {
     await press('Create');
     expect(props.onCreate).toHaveBeenCalledExactlyOnceWith({ name: 'kubernetes-2', template: 'kubernetes', inputs: { workers: 3 }, cloud: 'recas', linger: 3600 });
     await until(() => vi.mocked(props.onPlan).mock.lastCall?.[0].inputs['workers'] === 3);
+  });
+
+  it('takes lists of things', async () => {
+    const { props, container } = await form();
+    await userEvent.click(screen.getByText('More'));
+    await press('Add to Charts');
+    expect(screen.getByRole('button', { name: 'Create' }).hasAttribute('disabled')).toBe(true);
+    await userEvent.type(screen.getByRole('textbox', { name: 'Chart name *' }), 'nginx');
+    expect(await barriers(container)).toEqual([]);
+    await press('Create');
+    expect(vi.mocked(props.onCreate).mock.lastCall?.[0].inputs).toEqual({ charts: [{ name: 'nginx' }] });
+    await press('Remove');
+    await press('Create');
+    expect(vi.mocked(props.onCreate).mock.lastCall?.[0].inputs).toEqual({});
   });
 
   it('asks for nothing that cannot be', async () => {
