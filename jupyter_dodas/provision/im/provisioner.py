@@ -29,7 +29,7 @@ _LAUNCH: Final = 600.0
 _HOLLOW: Final = 300.0
 """Seconds after which what has neither a name nor machines will not get any."""
 _AT_ONCE: Final = 8
-_IDENTIFIER: Final = re.compile(r"[\w-]{1,100}")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class Options(Model):
