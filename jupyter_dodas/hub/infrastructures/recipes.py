@@ -1,33 +1,13 @@
 """Recipes of the templates, for whoever provisions: anybody may read them, and nobody may keep them."""
 
-import hashlib
-import re
-from functools import cache
 from http import HTTPStatus
-from pathlib import Path
-from typing import Final
 
 from tornado import web
 
-import jupyter_dodas.provision
+from jupyter_dodas.errors import TemplateInvalid
+from jupyter_dodas.provision.template import recipe
 
-__all__ = ["RecipeHandler", "recipe"]
-
-_FOLDER: Final = Path(jupyter_dodas.provision.__file__).parent / "recipes"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*\.ya?ml")
-_SHORTEST: Final = 8
-
-
-@cache
-def recipe(name: str) -> tuple[str, bytes] | None:
-    """Return the digest and the content of a recipe; None if there is none of this name."""
-    if not _NAME.fullmatch(name):
-        return None
-    try:
-        content = (_FOLDER / name).read_bytes()
-    except OSError:
-        return None
-    return hashlib.sha256(content).hexdigest(), content
+__all__ = ["RecipeHandler"]
 
 
 class RecipeHandler(web.RequestHandler):
@@ -40,11 +20,17 @@ class RecipeHandler(web.RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def get(self, digest: str, name: str) -> None:
-        """Send a recipe, if it is still the one that is meant."""
-        found = recipe(name)
-        if found is None or len(digest) < _SHORTEST or not found[0].startswith(digest):
+        """Send a recipe, if it is still the one that is meant.
+
+        It is read each time, as templates do for their addresses: another version may be installed while this one runs.
+        """
+        try:
+            known, text = recipe(name)
+        except TemplateInvalid:
+            raise web.HTTPError(HTTPStatus.NOT_FOUND) from None
+        if digest != known:
             raise web.HTTPError(HTTPStatus.NOT_FOUND)
-        self.finish(found[1])
+        self.finish(text)
 
     def head(self, digest: str, name: str) -> None:
         """Tell whether it is there."""
