@@ -49,6 +49,9 @@ def decide(whole: str, vms: Sequence[Vm], log: str, late: float | None) -> tuple
         # It goes on waiting for two hours although it knows that it cannot get in.
         if "Contextualization Error" in log or late is not None:
             return _failed(vms, cause(log), late)
+        # Workers wait for it, and go on doing so.
+        if any(vm.state == "unconfigured" and not is_worker(vm.role) for vm in vms) and (why := cause(log)):
+            return _failed(vms, why, late)
         return _status(state, vms)
     if "unconfigured" in states:
         why = cause(log)
