@@ -116,7 +116,7 @@ class DodasSpawner(Standing, Spawner):  # type: ignore[misc]
         self._allowed = allowance
 
     async def _prepare_or_release(self) -> None:
-        """Prepare the ground for a notebook; what cannot be had is let go at once: no notebook is on it that had to be ended first."""
+        """Prepare the ground; let go at once of what cannot be had: no notebook is on it that had to be ended first."""
         try:
             await self._prepare()
         except DodasError:
