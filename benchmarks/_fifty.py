@@ -42,7 +42,7 @@ def orders(address: str, mark: str) -> Sequence[Order]:
 
 
 async def ours(im: InfrastructureManager, address: str, folder: Path, mark: str) -> tuple[float, float]:
-    made, wanted = by_account(im.url, folder), orders(address, mark)
+    made, wanted = by_account(im.url, folder, patience=600), orders(address, mark)  # curl is as patient
 
     async def delete(identifier: str) -> None:
         await again(lambda: made.delete(identifier))
