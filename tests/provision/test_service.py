@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -236,6 +237,19 @@ async def test_what_was_deleted_by_somebody_else_is_told(
     assert told.problem is not None
     assert "no longer there" in told.problem.message
     await again(lambda: gone(alice, "higgs"))
+
+
+async def test_what_is_in_no_record_is_found_and_deleted(
+    manager: InfrastructureManager, alice: Infrastructures, hub: ServiceHub
+) -> None:
+    """As after a backup was put back that is older than it."""
+    await alice.create(Wanted(name="higgs", template="kubernetes"))
+    assert (await alice.ready("higgs")).phase is Phase.READY
+    with sqlite3.connect(hub.store / "infrastructures.sqlite", timeout=30) as store:
+        store.execute("DELETE FROM dodas_infrastructures")
+    hub.kill_service()
+    assert await again(alice.list) == ()
+    await until(manager.known, within=120, meets=lambda left: not left)
 
 
 async def again(what: Callable[[], Awaitable[T]]) -> T:

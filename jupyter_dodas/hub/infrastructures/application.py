@@ -76,7 +76,7 @@ class Service:
         credentials, offers = Credentials(self._store, vault), Offers(configuration)
         makers = Makers(configuration, self._hub, credentials)
         self._keeping = Keeping(self._store, vault, makers, changes, configuration)
-        self._strays = Strays(self._store, self._hub, makers, self._keeping, configuration.look_around)
+        self._strays = Strays(self._store, self._hub, makers, self._keeping, credentials, configuration.look_around)
         desk = Desk(
             store=self._store,
             vault=vault,

@@ -70,6 +70,11 @@ class Credentials:
         ]
         return sorted(views, key=lambda one: list(owners).index(one[0]))
 
+    async def of_users(self) -> Sequence[tuple[str, str]]:
+        """Return the users who have credentials of their own, with the names of these."""
+        rows = await self._store.run(lambda it: list(it.execute(select(_C.owner, _C.name).where(_C.owner.startswith("user:")))))
+        return [(owner.removeprefix("user:"), name) for owner, name in rows]
+
     async def get(self, owner: str, name: str) -> Cloud:
         """Return credentials with what is secret in them.
 

@@ -1,6 +1,6 @@
 """Provisioners as infrastructures use them: bound to a user's tokens and to credentials."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -58,6 +58,11 @@ class Makers:
     def __init__(self, configuration: Configuration, hub: HubApi, credentials: Credentials) -> None:
         self._configuration, self._hub, self._credentials = configuration, hub, credentials
         self._bound: dict[tuple[str, str, str, str], tuple[Any, Provisioner]] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Which provisioners there are."""
+        return [one.name for one in self._configuration.provisioners]
 
     async def bound(self, name: str, owner: str, cloud_owner: str, cloud: str) -> Provisioner:
         """Return a provisioner that works in the name of a user, with the credentials as they are now.

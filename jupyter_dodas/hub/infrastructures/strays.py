@@ -8,6 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from jupyter_dodas.errors import DodasError
 from jupyter_dodas.hub.infrastructures.access import HubApi
+from jupyter_dodas.hub.infrastructures.credentials import Credentials, user
 from jupyter_dodas.hub.infrastructures.keeping import Keeping
 from jupyter_dodas.hub.infrastructures.makers import Makers
 from jupyter_dodas.hub.infrastructures.orders import named
@@ -35,14 +36,15 @@ class Strays:
 
     Parameters
     ----------
-    store, hub, makers, keeping
+    store, hub, makers, keeping, credentials
         What it works with.
     every
         Seconds between two looks.
     """
 
-    def __init__(self, store: Store, hub: HubApi, makers: Makers, keeping: Keeping, every: float) -> None:
+    def __init__(self, store: Store, hub: HubApi, makers: Makers, keeping: Keeping, credentials: Credentials, every: float) -> None:
         self._store, self._hub, self._makers, self._keeping, self._every = store, hub, makers, keeping, every
+        self._credentials = credentials
         self._missing: dict[tuple[str, str], int] = {}
         self._known: set[tuple[str, str, str, str]] = set()
 
@@ -78,27 +80,42 @@ class Strays:
         for record in await self._store.all():
             if not (record.doubtful and record.identifier and record.wanted == "present" and not record.failed):
                 continue
-            maker = await self._makers.bound(record.provisioner, record.owner, record.cloud_owner, record.cloud)
-            for other in await maker.find(named(own, record.uid)):
-                if other != record.identifier:
-                    _log.warning("%s was created twice: %s is deleted", record.label, other)
-                    await maker.delete(other)
+            try:
+                await self._part(record, named(own, record.uid))
+            except DodasError as error:
+                _log.info("Nobody can tell now whether there are two of %s: %s", record.label, error.message)
+
+    async def _part(self, record: Record, name: str) -> None:
+        maker = await self._makers.bound(record.provisioner, record.owner, record.cloud_owner, record.cloud)
+        for other in await maker.find(name):
+            if other != record.identifier:
+                _log.warning("%s was created twice: %s is deleted", record.label, other)
+                await maker.delete(other)
 
     async def _look_for_lost(self) -> None:
         """Delete what has a name of ours and is in no record, such as after a backup was put back."""
         self._known |= {(it.provisioner, it.owner, it.cloud_owner, it.cloud) for it in await self._store.all()}
-        prefix = named(await self._store.name(), "")
+        mine = [(user(owner), owner, cloud) for owner, cloud in await self._credentials.of_users()]
+        self._known |= {(one, owner, purse, cloud) for one in self._makers.names for purse, owner, cloud in mine}
         for key in sorted(self._known):
-            maker = await self._makers.bound(*key)
-            if not isinstance(maker, Listing):
-                continue
-            found = {identifier: name for identifier, name in (await maker.names()).items() if name.startswith(prefix)}
-            # Read after that: what is created now was written down before.
-            kept = {named(prefix.split("-")[1], one.uid) for one in await self._store.all()} if found else set()
-            for identifier, name in found.items():
-                if name not in kept:
-                    _log.warning("%s is in no record, and is deleted: %s", name, identifier)
-                    await maker.delete(identifier)
+            try:
+                await self._look_with(key)
+            except DodasError as error:  # such as of who has signed out
+                _log.info("Nobody can tell now what is left over of %s at %s: %s", key[1], key[0], error.message)
+
+    async def _look_with(self, key: tuple[str, str, str, str]) -> None:
+        own = await self._store.name()
+        prefix = named(own, "")
+        maker = await self._makers.bound(*key)
+        if not isinstance(maker, Listing):
+            return
+        found = {identifier: name for identifier, name in (await maker.names()).items() if name.startswith(prefix)}
+        # Read after that: what is created now was written down before.
+        kept = {named(own, one.uid) for one in await self._store.all()} if found else set()
+        for identifier, name in found.items():
+            if name not in kept:
+                _log.warning("%s is in no record, and is deleted: %s", name, identifier)
+                await maker.delete(identifier)
 
 
 def _without(record: Record, holder: str) -> Record:
