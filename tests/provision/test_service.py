@@ -285,8 +285,8 @@ async def test_the_command_does_it_all(hub: ServiceHub, alices_token: str, alice
     assert dodas("cloud", "add", "aws", "--kind", "ec2", "--set", "password=hunter2", code=2)["error"]["code"] == "invalid-option"
     assert [one["name"] for one in dodas("cloud", "list")] == ["aws", "dummy"]
     dodas("cloud", "remove", "aws")
-    assert len(dodas("create", "cli", "--template", "kubernetes", "--input", "workers=2", "--plan")["machines"]) == 2
-    assert dodas("create", "cli", "--template", "kubernetes", "--input", "workers=1")["phase"] == "ready"
+    assert len(dodas("create", "cli", "--template", "kubernetes", "--set", "workers=2", "--plan")["machines"]) == 2
+    assert dodas("create", "cli", "--template", "kubernetes", "--set", "workers=1")["phase"] == "ready"
     assert dodas("show", "cli")["workers"] == 1
     assert dodas("scale", "cli", "2")["workers"] == 2
     assert dodas("kubeconfig", "cli")["kubeconfig"].strip() == KUBECONFIG.strip()
