@@ -295,7 +295,8 @@ class Desk:
             maker = self._configuration.maker(wanted.provisioner)
         except InvalidSetting as error:
             raise InvalidOption(error.message, option="provisioner", remedy=error.remedy) from None
-        template = self._offers.chosen(wanted)
+        # One of the user's own may take a while to read.
+        template = await asyncio.to_thread(self._offers.chosen, wanted)
         inputs = dict(template.check(wanted.inputs))
         workers = inputs.pop(template.scalable, None) if template.scalable is not None else None
         cloud_owner, cloud = await self._cloud(caller, wanted.cloud)
