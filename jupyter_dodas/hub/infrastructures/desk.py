@@ -1,5 +1,6 @@
 """What people can ask of the service, whichever way they come: everything is checked here, and written down before it is done."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
