@@ -148,19 +148,7 @@ def _find(which: str) -> "Template":
 def _view(template: "Template") -> "TemplateView":
     from jupyter_dodas.provision.views import TemplateView
 
-    return TemplateView(
-        name=template.name,
-        title=template.title,
-        description=template.description,
-        digest=template.digest,
-        inputs=template.schema(),
-        machines=_usual(template),
-    )
-
-
-def _usual(template: "Template") -> "tuple[Machine, ...]":
-    """Return the machines with the defaults; none if an input has no default."""
-    return () if template.schema()["required"] else template.machines(template.check({}))
+    return TemplateView.of(template)
 
 
 def _shown(template: "Template") -> Iterable[str]:
@@ -172,7 +160,7 @@ def _shown(template: "Template") -> Iterable[str]:
     for name, what in schema["properties"].items():
         rows.append((name, _default(what, required=name in schema["required"]), _values(what), what.get("description", "")))
     yield from text.columns(rows)
-    if usual := _usual(template):
+    if usual := _view(template).machines:
         yield ""
         yield from machines(usual)
 

@@ -1,21 +1,21 @@
 """A Kubernetes cluster that is there already, as an infrastructure. Nothing of it is ever made or deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
-
-from jupyter_dodas.errors import CredentialsRefused, InvalidSetting, NotSupported, ProvisionerUnreachable, ProvisionFailed
+from jupyter_dodas.errors import CredentialsRefused, InvalidSetting, NotSupported, ProvisionerUnreachable
 from jupyter_dodas.provision.base import Access, Order, Outputs, Plan, State, Status
 from jupyter_dodas.provision.clouds import KubernetesCloud
 from jupyter_dodas.provision.kubeconfig import Kubeconfig
-from jupyter_dodas.spec import Model, Problem
+from jupyter_dodas.provision.options import Options
+from jupyter_dodas.provision.standing import Standing
+from jupyter_dodas.spec import Problem
 
-__all__ = ["Existing", "Options"]
+__all__ = ["Existing", "ExistingOptions"]
 
 
-class Options(Model):
+class ExistingOptions(Options):
     """What an administrator says of a cluster that is there.
 
     Parameters
@@ -30,30 +30,17 @@ class Options(Model):
     ca_file: Path | None = None
 
 
-class Existing:
-    """A cluster that is there.
+class Existing(Standing):
+    """A cluster that is there."""
 
-    An identifier is the name that was asked for. It is there until it is deleted, also for one of these that was not asked: nothing
-    is kept of it, and so nothing can be lost.
-    """
-
-    def __init__(self, options: Options, cloud: KubernetesCloud | None) -> None:
+    def __init__(self, options: ExistingOptions, cloud: KubernetesCloud | None) -> None:
+        super().__init__()
         self._options, self._cloud = options, cloud
-        self._given: set[str] = set()
-        self._let_go: set[str] = set()
 
     @classmethod
     def of(cls, options: Mapping[str, Any], access: Access) -> Self:
         """See `Provisioner.of`."""
-        try:
-            read = Options.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidSetting(
-                f"The option {'.'.join(map(str, first['loc']))!r} of a provisioner existing will not do",
-                cause=first["msg"],
-                remedy=f"Options: {', '.join(Options.model_fields)}.",
-            ) from error
+        read = ExistingOptions.read("existing", options)
         cloud = next((one for one in access.clouds if isinstance(one, KubernetesCloud)), None)
         if read.kubeconfig is None and cloud is None:
             raise InvalidSetting(
@@ -78,17 +65,11 @@ class Existing:
     async def create(self, order: Order) -> str:
         """See `Provisioner.create`."""
         await self._kubeconfig().check()
-        self._given.add(order.name)
-        self._let_go.discard(order.name)
-        return order.name
-
-    async def find(self, name: str) -> Sequence[str]:
-        """See `Provisioner.find`."""
-        return [name] if name in self._given else []
+        return await super().create(order)
 
     async def status(self, identifier: str) -> Status:
         """See `Provisioner.status`."""
-        if identifier in self._let_go:
+        if self.is_let_go(identifier):
             return Status(state=State.GONE)
         try:
             await self._kubeconfig().check()
@@ -103,16 +84,6 @@ class Existing:
 
     async def outputs(self, identifier: str) -> Outputs:
         """See `Provisioner.outputs`."""
-        if identifier in self._let_go:
-            raise ProvisionFailed("There is no such infrastructure", cause="It was let go.")
+        self._see_held(identifier)
         found = self._kubeconfig()
         return Outputs(kubeconfig=found.text(), values={"server": found.server})
-
-    async def log(self, identifier: str) -> str:
-        """See `Provisioner.log`."""
-        return ""
-
-    async def delete(self, identifier: str) -> None:
-        """See `Provisioner.delete`. The cluster stays."""
-        self._given.discard(identifier)
-        self._let_go.add(identifier)

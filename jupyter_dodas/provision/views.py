@@ -1,11 +1,13 @@
 """What the service of infrastructures says and takes, on the wire. Times are Unix seconds, sizes bytes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints
 
+from jupyter_dodas.errors import InvalidOption
 from jupyter_dodas.provision.base import Machine, Vm
+from jupyter_dodas.provision.template import Template
 from jupyter_dodas.spec import Model, Name, Phase, Problem, Step
 
 __all__ = ["Change", "CloudView", "InfrastructureView", "TemplateView", "Wanted"]
@@ -84,7 +86,23 @@ class TemplateView(Model):
     inputs: Mapping[str, Any]
     """JSON Schema."""
     machines: tuple[Machine, ...] = ()
-    """With the default inputs."""
+    """With the default inputs; none where some have no defaults."""
+
+    @classmethod
+    def of(cls, template: Template) -> Self:
+        """Return the view of a template."""
+        try:
+            machines = template.machines(template.check({}))
+        except InvalidOption:
+            machines = ()
+        return cls(
+            name=template.name,
+            title=template.title,
+            description=template.description,
+            digest=template.digest,
+            inputs=template.schema(),
+            machines=machines,
+        )
 
 
 class CloudView(Model):

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
-from jupyter_dodas.errors import DodasError, InvalidOption, NotAllowed
+from jupyter_dodas.errors import InvalidOption, NotAllowed
 from jupyter_dodas.hub.infrastructures.configuration import Configuration
 from jupyter_dodas.provision import template as templates
 from jupyter_dodas.provision.template import Template
@@ -35,7 +34,7 @@ class Offers:
     @cached_property
     def views(self) -> tuple[TemplateView, ...]:
         """All of them, for forms."""
-        return tuple(_view(one) for one in self._all.values())
+        return tuple(TemplateView.of(one) for one in self._all.values())
 
     def chosen(self, wanted: Wanted) -> Template:
         """Return what is asked for. A text of the user's own is checked.
@@ -60,19 +59,3 @@ class Offers:
                 remedy=f"Templates: {', '.join(self._all) or 'none is offered'}.",
             )
         return self._all[name]
-
-
-def _view(template: Template) -> TemplateView:
-    machines: tuple[Any, ...] = ()
-    try:
-        machines = template.machines(template.check({}))
-    except DodasError:
-        machines = ()  # some inputs have no defaults
-    return TemplateView(
-        name=template.name,
-        title=template.title,
-        description=template.description,
-        digest=template.digest,
-        inputs=template.schema(),
-        machines=machines,
-    )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from jupyter_dodas.errors import Busy, InfrastructureNotFound, InvalidSetting, NotAllowed, ProvisionerUnreachable, ProvisionFailed
 from jupyter_dodas.provision.base import Access, Order, Outputs, Plan, State, Status
@@ -20,9 +20,9 @@ from jupyter_dodas.provision.im.machines import Machines, dead, fits, surplus
 from jupyter_dodas.provision.im.planning import plan
 from jupyter_dodas.provision.im.states import Do, decide
 from jupyter_dodas.provision.im.words import hidden
-from jupyter_dodas.spec import Model
+from jupyter_dodas.provision.options import Options
 
-__all__ = ["InfrastructureManager", "Options"]
+__all__ = ["InfrastructureManager", "ManagerOptions"]
 
 _LAUNCH: Final = 600.0
 """Seconds that it may take to answer when machines are added to what is there: it answers when the cloud has them."""
@@ -32,7 +32,7 @@ _AT_ONCE: Final = 8
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-class Options(Model):
+class ManagerOptions(Options):
     """What an administrator says of an Infrastructure Manager."""
 
     url: str = Field(pattern=r"^https?://[^\s?#]+$")
@@ -49,7 +49,7 @@ class Options(Model):
 class InfrastructureManager:
     """One Infrastructure Manager, in the name of one user."""
 
-    def __init__(self, options: Options, access: Access) -> None:
+    def __init__(self, options: ManagerOptions, access: Access) -> None:
         self._options, self._access = options, access
         self._client = Client(options.url, self._header, ca_file=options.ca_file, patience=options.patience)
         self._machines = Machines(self._client)
@@ -61,16 +61,7 @@ class InfrastructureManager:
     @classmethod
     def of(cls, options: Mapping[str, Any], access: Access) -> Self:
         """See `Provisioner.of`."""
-        try:
-            read = Options.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InvalidSetting(
-                f"The option {where!r} of a provisioner im will not do",
-                cause=first["msg"],
-                remedy=f"Options: {', '.join(Options.model_fields)}.",
-            ) from error
+        read = ManagerOptions.read("im", options)
         if read.account is not None:
             _account(read.account)
         return cls(read, access)
