@@ -21,7 +21,6 @@ from jupyter_dodas.hub.grounds.offers import INPUT
 from jupyter_dodas.hub.grounds.tenancy import Service
 from jupyter_dodas.hub.profiles import Profiles
 from jupyter_dodas.limits import NOTHING, Share
-from jupyter_dodas.provision.client import Infrastructures
 
 __all__ = ["Standing"]
 
@@ -130,6 +129,9 @@ class Standing(HasTraits):
                 ) from None
 
         groups = [group.name for group in self.user.groups]
+        # Of the extra provision, which a hub without infrastructures can do without.
+        from jupyter_dodas.provision.client import Infrastructures
+
         return lambda: Infrastructures(self.infrastructures, token, owner=user, groups=groups)
 
     # -- what holds for all of a hub -----------------------------------------------------------------------------------
