@@ -267,7 +267,7 @@ def test_a_hostile_template_is_refused_at_once(case: str) -> None:
     assert len(str(error)) < 1500
 
 
-_second_key = DOCUMENTS["key twice"][0].partition("      type: string\n")[0].count("\n") + 2
+_second_key = DOCUMENTS["key twice"][0].partition("      type: string\n      type: integer\n")[0].count("\n") + 2
 
 
 @pytest.mark.parametrize(
