@@ -307,6 +307,8 @@ def _description(shape: Shape, scheduler: str, folder: Path, batch: str) -> Mapp
         "request_cpus": str(shape.cores),
         "request_memory": f"{-(-shape.memory // 2**20)}",
         "max_retries": str(_TRIES),
+        # One that is removed was retired, or has no scheduler any more, whose answer it could wait for with a slot that is wanted.
+        "remove_kill_sig": "SIGKILL",
         "leave_in_queue": "false",
         "+JobBatchName": f'"{batch}"',
     }
