@@ -53,6 +53,7 @@ class DodasHandler(ErrorReplies, APIHandler):
     """
 
     auth_resource = RESOURCE
+    _unread = True
 
     def initialize(self, clusters: Clusters) -> None:
         """Take what the route was made with."""
@@ -71,6 +72,17 @@ class DodasHandler(ErrorReplies, APIHandler):
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > MOST_BYTES:
             raise _too_large()
+        self._unread = False
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write the reply to an error.
+
+        After one before the body was read tornado closes the connection, without a word: a proxy that does not know it sends what
+        somebody else asks next into nowhere.
+        """
+        if self._unread:
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
 
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the body."""

@@ -208,24 +208,25 @@ class OpenApiHandler(DodasHandler):
 class NowhereHandler(DodasHandler):
     """Everything else below the API."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def _refuse(self, *_: str) -> None:
         """Refuse every method alike, after a look at who asks."""
-        await super().prepare()
-        status = HTTPStatus.NOT_FOUND if self.current_user else HTTPStatus.FORBIDDEN
-        raise web.HTTPError(status)
+        raise web.HTTPError(HTTPStatus.NOT_FOUND if self.current_user else HTTPStatus.FORBIDDEN)
+
+    get = head = post = put = patch = delete = options = _refuse
 
 
 class ClosedProxyHandler(DodasHandler):
     """The routes on which jupyter-server-proxy would lead to any port of this machine."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def _refuse(self, *_: str) -> None:
         """Refuse every method alike."""
-        await super().prepare()
         raise NotSupported(
             "The open routes of jupyter-server-proxy are off",
             cause="They lead to any port of this machine.",
             remedy="Dashboards of clusters have paths of their own. An administrator can set DodasServer.open_proxy.",
         )
+
+    get = head = post = put = patch = delete = options = _refuse
 
 
 def routes(clusters: Clusters, desk: Desk, *, open_proxy: bool) -> list[tuple[Any, ...]]:

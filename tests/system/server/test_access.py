@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -100,6 +102,22 @@ def test_a_body_of_100_megabytes(server: JupyterServer) -> None:
     reply = server.client.post("clusters", content=chunks())  # says no length
     assert (reply.status_code, error(reply)["code"]) == (413, "too-large")
     assert resident(server) - before < 30e6
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "token wrong"}, None], ids=["no token", "wrong token", "right"])
+def test_a_refusal_never_ends_a_connection_without_a_word(server: JupyterServer, headers: dict[str, str] | None) -> None:
+    # A proxy goes on using it, also for somebody else.
+    asked = server.headers if headers is None else headers
+    for path in (*PATHS, "infrastructures"):
+        for method, length in (("GET", 0), ("POST", 0), ("PATCH", 0), ("DELETE", 0), ("PUT", 1 << 25)):
+            with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+                connection.request(method, f"/dodas/api/v1/{path}", headers={**asked, "Content-Length": str(length)})
+                reply = connection.getresponse()
+                assert reply.status in (403, 413) if length else reply.status < 500
+                reply.read()
+                if reply.headers["Connection"] != "close":
+                    connection.request("GET", "/dodas/api/v1/kinds", headers=server.headers)
+                    assert connection.getresponse().status == 200, (method, path)
 
 
 def resident(server: JupyterServer) -> int:
