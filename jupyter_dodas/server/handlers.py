@@ -209,24 +209,24 @@ class NowhereHandler(DodasHandler):
     """Everything else below the API."""
 
     async def _refuse(self, *_: str) -> None:
-        """Refuse every method alike, after a look at who asks."""
+        """Refuse all methods alike, after a look at who asks."""
         raise web.HTTPError(HTTPStatus.NOT_FOUND if self.current_user else HTTPStatus.FORBIDDEN)
 
-    get = head = post = put = patch = delete = options = _refuse
+    get = head = post = put = patch = delete = _refuse
 
 
 class ClosedProxyHandler(DodasHandler):
     """The routes on which jupyter-server-proxy would lead to any port of this machine."""
 
     async def _refuse(self, *_: str) -> None:
-        """Refuse every method alike."""
+        """Refuse all methods alike."""
         raise NotSupported(
             "The open routes of jupyter-server-proxy are off",
             cause="They lead to any port of this machine.",
             remedy="Dashboards of clusters have paths of their own. An administrator can set DodasServer.open_proxy.",
         )
 
-    get = head = post = put = patch = delete = options = _refuse
+    get = head = post = put = patch = delete = _refuse
 
 
 def routes(clusters: Clusters, desk: Desk, *, open_proxy: bool) -> list[tuple[Any, ...]]:

@@ -67,10 +67,7 @@ def test_case_24_the_extension_is_there_for_nobody_else(lab: Hub, alice: Browser
     ],
 )
 def test_case_25_no_proxy_leads_to_other_ports_or_hosts(alice: Browser, path: str) -> None:
-    # On a busy machine the proxy in front of all may have to try again.
-    refused = blocking_until(
-        lambda: alice.get(f"/user/alice/proxy/{path}"), within=30, meets=lambda reply: reply.status_code not in {502, 503}
-    )
+    refused = alice.get(f"/user/alice/proxy/{path}")
     assert refused.status_code == 404
     assert "jupyter-server-proxy are off" in refused.text
 
