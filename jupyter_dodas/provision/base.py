@@ -182,7 +182,10 @@ class Provisioner(Protocol):
         """Return what is there. Of what nobody knows the state is `State.GONE`."""
 
     async def scale(self, identifier: str, order: Order) -> None:
-        """Begin to make it what the order now says: other numbers of machines. Machines that are dead go first."""
+        """Begin to make it what the order now says: other numbers of machines. Machines that are dead go first.
+
+        The order that it was created by completes it, should the provisioner have been killed meanwhile.
+        """
 
     async def outputs(self, identifier: str) -> Outputs:
         """Return what it gives; it has to be ready."""

@@ -81,7 +81,15 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.database, self._control = folder / "im.sqlite", folder / "control.json"
-        self._says: dict[str, Any] = {"seconds": seconds, "fail": [], "hang": [], "ssh_error": [], "off": {}, "dead": {}}
+        self._says: dict[str, Any] = {
+            "seconds": seconds,
+            "between": 0,
+            "fail": [],
+            "hang": [],
+            "ssh_error": [],
+            "off": {},
+            "dead": {},
+        }
         self._says["quota"] = {"cores": 500, "ram": 2000, "instances": 200, "floating_ips": 200, "security_groups": 200}
         self.control(outputs={"kubeconfig": str(kubeconfig)} if kubeconfig else {})
         settings = {
@@ -115,6 +123,8 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
         ----------
         seconds
             That it takes.
+        between
+            Seconds before each machine that it has made counts.
         fail, hang
             Parts of names of infrastructures that do; those with these very words in their names do as well.
         ssh_error

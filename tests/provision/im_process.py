@@ -25,6 +25,7 @@ from IM.ConfManager import ConfManager  # noqa: E402
 from IM.connectors.Dummy import DummyCloudConnector  # noqa: E402
 from IM.connectors.EC2 import EC2CloudConnector, InstanceTypeInfo  # noqa: E402
 from IM.im_service import main  # noqa: E402
+from IM.InfrastructureInfo import InfrastructureInfo  # noqa: E402
 from IM.InfrastructureList import InfrastructureList  # noqa: E402
 from IM.VirtualMachine import VirtualMachine  # noqa: E402
 
@@ -50,6 +51,8 @@ def seen(self: Any, vm: Any, auth_data: Any) -> tuple[bool, Any]:
     control, number = controlled(), vm.im_id
     if number in control["off"].get(called(vm.inf), ()):
         vm.state = VirtualMachine.OFF
+    elif vm.state == VirtualMachine.PENDING:
+        vm.state = VirtualMachine.RUNNING  # a cloud knows of what was just being made when the Infrastructure Manager was killed
     dead = number in control["dead"].get(called(vm.inf), ())
     for interface in range(vm.getNumNetworkIfaces()):
         # Nothing listens there, but something says so at once. To the other address nothing can be sent.
@@ -70,6 +73,14 @@ def launched(self: Any, inf: Any, radl: Any, requested_radl: Any, num_vm: int, a
     return found
 
 
+def added(self: Any, vm: Any) -> None:
+    if not vm.creating:
+        time.sleep(controlled()["between"])
+    add(self, vm)
+
+
+add = InfrastructureInfo.add_vm
+InfrastructureInfo.add_vm = added
 launch = DummyCloudConnector.launch
 DummyCloudConnector.launch = launched
 DummyCloudConnector.updateVMInfo = seen

@@ -64,6 +64,9 @@ async def test_killed_in_every_phase_it_loses_nothing(
     await killed(mortal, made, identifier)
     assert (await made.status(identifier)).state is State.CONFIGURING
     mortal.control(hang=[])
+    # It may have been killed while it made machines, and know of no others.
+    await reached(made, identifier, State.READY, State.FAILED)
+    await made.scale(identifier, wanted)
     assert len((await reached(made, identifier, State.READY, State.FAILED)).machines) == 3
 
     # Ready, and while it is made larger.
@@ -83,6 +86,39 @@ async def test_killed_in_every_phase_it_loses_nothing(
     monkeypatch.setattr(module, "_HOLLOW", 0)
     await until(made.names, within=60, meets=lambda names: not names)
     await until(mortal.left, within=60, meets=lambda left: not left)
+
+
+async def test_killed_between_two_machines_it_makes_the_others_when_asked(
+    mortal: InfrastructureManager, recipes: str, tmp_path: Path
+) -> None:
+    made, wanted = by_account(mortal.url, tmp_path), order("dodas-halves", recipes, workers=2)
+    mortal.control(between=2)
+    try:
+        identifier = await made.create(wanted)
+
+        async def two_of_three() -> bool:
+            first = (await made.status(identifier)).machines
+            await asyncio.sleep(0.2)
+            return len(first) == len((await made.status(identifier)).machines) == 2
+
+        await until(two_of_three, within=60)
+        await killed(mortal, made, identifier)
+    finally:
+        mortal.control(between=0)
+    assert len((await reached(made, identifier, State.READY)).machines) == 2
+    await made.scale(identifier, wanted)
+    assert len((await reached(made, identifier, State.READY)).machines) == 3
+    await gone(made, identifier)
+
+
+async def test_a_recipe_that_cannot_be_read_now_is_no_fault_of_the_template(
+    im: InfrastructureManager, recipes: str, tmp_path: Path
+) -> None:
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    for where in (f"{recipes}/elsewhere", nobody):
+        with pytest.raises(ProvisionerUnreachable, match="cannot read a recipe") as told:
+            await by_account(im.url, tmp_path).create(order("dodas-unread", where))
+        assert f"{where}/" in told.value.cause
 
 
 async def test_what_it_has_forgotten_is_gone(mortal: InfrastructureManager, recipes: str, tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ async def test_round(round_seed: int, hub: ServiceHub, manager: InfrastructureMa
             lost = drawn.target == "manager" and found.phase is Phase.FAILED and found.problem is not None
             assert found.phase is Phase.READY or lost, found.problem
             if found.phase is Phase.READY:
-                assert found.workers == (2 if drawn.phase == "scaling" else 1)
+                assert found.workers == (2 if drawn.phase == "scaling" else 1), found.problem
+                assert len(found.machines) == 1 + found.workers
                 assert await _stubbornly(lambda: alice.kubeconfig(name)) == KUBECONFIG
                 assert found.identifier in await _listed(manager)
             await _stubbornly(lambda: alice.delete(name))

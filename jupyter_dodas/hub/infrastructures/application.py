@@ -93,7 +93,6 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until it is told to stop."""
         await self._store.open()
-        await self._keeping.start()
         looking = asyncio.create_task(self._strays.run(), name="look around")
         server = httpserver.HTTPServer(
             self._application(), ssl_options=_tls(self._variables), max_body_size=LARGEST, idle_connection_timeout=120
@@ -101,6 +100,8 @@ class Service:
         where = urlsplit(self._address)
         server.add_sockets(await _sockets(where.port or 80, where.hostname or "127.0.0.1"))
         _log.info("The service of infrastructures listens at %s", self._address)
+        # Only now: what is made reads its recipes here.
+        await self._keeping.start()
         await stop.wait()
         server.stop()
         self._changes.end()

@@ -48,7 +48,7 @@ class Seen(Enum):
     UNREAD = auto()
     """It is ready, and what it gives was not read yet."""
     OUTDATED = auto()
-    """It is ready, and another number of workers is wanted."""
+    """It is ready, and another number of machines is wanted."""
     DEGRADED = auto()
     FAILED = auto()
     DELETING = auto()
@@ -144,7 +144,7 @@ def wish(record: Record, *, keep: bool) -> Wish:
     return Wish.PRESENT
 
 
-def seen(record: Record, state: State | None, now: float, *, deadline: float) -> Seen:
+def seen(record: Record, state: State | None, now: float, *, deadline: float, lacks: bool = False) -> Seen:
     """Return what is known of it.
 
     Parameters
@@ -153,6 +153,8 @@ def seen(record: Record, state: State | None, now: float, *, deadline: float) ->
         What the provisioner says; None if it was not asked, having no identifier.
     deadline
         Seconds within which one is to be ready.
+    lacks
+        Whether there are fewer machines than were ordered.
     """
     if state is None:
         return Seen.UNASKED if record.asked is None else Seen.LOST
@@ -163,6 +165,8 @@ def seen(record: Record, state: State | None, now: float, *, deadline: float) ->
     if late:
         return Seen.OVERDUE
     if state in (State.READY, State.DEGRADED) and record.workers != record.applied:
+        return Seen.OUTDATED
+    if state is State.READY and lacks and not record.whole:
         return Seen.OUTDATED
     if state is State.READY and not record.current:
         return Seen.UNREAD

@@ -22,7 +22,7 @@ from jupyter_dodas.hub.infrastructures.records import Record
 from jupyter_dodas.hub.infrastructures.steps import advance, ended
 from jupyter_dodas.hub.infrastructures.store import Store
 from jupyter_dodas.hub.infrastructures.vault import Vault
-from jupyter_dodas.provision.base import Provisioner, Status
+from jupyter_dodas.provision.base import Provisioner, State, Status
 from jupyter_dodas.spec import Phase, Problem
 
 __all__ = ["Keeping"]
@@ -133,7 +133,8 @@ class Keeping:
             assert record is not None, "only this task forgets it"
         maker = await self._maker(record)
         status = await self._ask(maker, lambda it: it.status(record.identifier)) if record.identifier else None
-        what = seen(record, status.state if status else None, time.time(), deadline=self._configuration.deadline)
+        state, lacks = status.state if status else None, status is not None and await self._lacks(record, status)
+        what = seen(record, state, time.time(), deadline=self._configuration.deadline, lacks=lacks)
         desired = wish(record, keep=self._configuration.keep_failed)
         decision = decide(desired, what)
         (self._busy.discard if decision.phase in _CALM and decision.do is Do.WAIT else self._busy.add)(uid)
@@ -148,6 +149,13 @@ class Keeping:
         wait = pause(decision, noted, time.time(), busy=len(self._busy))
         left = due(noted, time.time())
         return wait if left is None else min(wait, left)
+
+    async def _lacks(self, record: Record, status: Status) -> bool:
+        """Tell whether one that is ready for the first time has fewer machines than were ordered, where they are shown."""
+        if record.whole or status.state is not State.READY or not status.machines:
+            return False
+        order = await self._orders.of(record)
+        return len(status.machines) < sum(machine.count for machine in order.template.machines(order.inputs))
 
     async def _trouble(self, uid: str, problem: Problem) -> None:
         """Tell that it cannot be looked after now. Why one has failed is worth more."""
@@ -285,7 +293,7 @@ class Keeping:
         now = time.time()
 
         def how(old: Record) -> Record:
-            new = {"outputs": dict(found.values), "current": True, "steps": ended(old.steps, now)}
+            new = {"outputs": dict(found.values), "current": True, "whole": True, "steps": ended(old.steps, now)}
             if old.wanted == "present" and not old.failed:
                 new |= {"phase": Phase.READY, "settled": now, "ready": old.ready or now}
             return old.model_copy(update=new)
@@ -304,9 +312,11 @@ class Keeping:
             if error.retryable:
                 raise
             problem = as_problem(error)
-            await self.change(record.uid, lambda it: it.model_copy(update={"workers": it.applied, "refusal": problem}))
+            await self.change(
+                record.uid, lambda it: it.model_copy(update={"workers": it.applied, "whole": True, "refusal": problem})
+            )
             return
-        await self.change(record.uid, lambda it: it.model_copy(update={"applied": record.workers, "current": False}))
+        await self.change(record.uid, lambda it: it.model_copy(update={"applied": record.workers, "whole": True, "current": False}))
 
     async def _give_up(self, record: Record, what: Seen, maker: Provisioner | None, status: Status | None) -> None:
         await self._keep_log(record, maker)

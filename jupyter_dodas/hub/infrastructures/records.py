@@ -56,6 +56,8 @@ class Record(Model):
     identifier: str = ""
     applied: int | None = None
     """The number of workers that the provisioner was asked for last."""
+    whole: bool = False
+    """Whether all of its machines were there once: a provisioner may be killed while it makes them, and knows of no others then."""
     current: bool = False
     """Whether what it gives was read since it last changed."""
     erased: float | None = None

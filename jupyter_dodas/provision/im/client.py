@@ -38,6 +38,8 @@ _CREDENTIALS: Final = re.compile("Invalid InfrastructureManager credentials|Erro
 """How it says that it does not take a token, with 401 or 400."""
 _UNREACHED: Final = re.compile(r"credentials\. (Code: 5\d\d|HTTPS?Connection|.*(Connection|timed out|Max retries))", re.DOTALL)
 """And how, in the same words, that it could not ask who has given the token."""
+_UNFETCHED: Final = re.compile(r"Error downloading the implementation script '([^']*)'")
+"""How it says that it could not read a recipe, in the same answer as of a template that will not do."""
 
 
 class Client:
@@ -190,6 +192,12 @@ def _error(method: str, path: str, status: int, body: bytes) -> DodasError:
 
 def _refused(method: str, status: int, said: str) -> DodasError:
     cause = sentence(said)
+    if found := _UNFETCHED.search(said):
+        return ProvisionerUnreachable(
+            "The Infrastructure Manager cannot read a recipe",
+            cause=f"It does not get {found[1]}. {cause}",
+            remedy="It is tried again. If that goes on, see that it is there, and that the Infrastructure Manager reaches it.",
+        )
     if status == HTTPStatus.UNPROCESSABLE_ENTITY or "Error parsing request body" in said or "TOSCA" in said:
         return TemplateInvalid(
             "The Infrastructure Manager does not understand the template",

@@ -169,6 +169,12 @@ def test_a_size_that_fails_costs_nobody_what_they_work_on() -> None:
     assert seen(record(ready=5.0, workers=2), State.FAILED, 10.0, deadline=DEADLINE) is Seen.OUTDATED
 
 
+def test_one_that_lacks_machines_is_completed_once() -> None:
+    assert seen(record(), State.READY, 10.0, deadline=DEADLINE, lacks=True) is Seen.OUTDATED
+    assert seen(record(whole=True), State.READY, 10.0, deadline=DEADLINE, lacks=True) is Seen.UNREAD
+    assert seen(record(), State.CONFIGURING, 10.0, deadline=DEADLINE, lacks=True) is Seen.CONFIGURING
+
+
 def test_steps_go_on_and_never_back() -> None:
     steps = advance((), "Queued", 1.0, {})
     steps = advance(steps, "Machines", 3.0, {"Machines": 60.0})
