@@ -18,6 +18,7 @@ from jupyter_dodas.hub.audit import Audit
 from jupyter_dodas.hub.infrastructures import handlers, page
 from jupyter_dodas.hub.infrastructures.access import HubApi, hub_ssl
 from jupyter_dodas.hub.infrastructures.changes import Changes
+from jupyter_dodas.hub.infrastructures.checks import Checks
 from jupyter_dodas.hub.infrastructures.configuration import Configuration
 from jupyter_dodas.hub.infrastructures.credentials import Credentials
 from jupyter_dodas.hub.infrastructures.desk import Desk
@@ -83,7 +84,7 @@ class Service:
             configuration=configuration,
             makers=makers,
             credentials=credentials,
-            offers=offers,
+            checks=Checks(self._store, configuration, credentials, offers),
             keeping=self._keeping,
             changes=changes,
             audit=Audit(configuration.audit, _log),

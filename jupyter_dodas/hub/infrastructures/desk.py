@@ -1,64 +1,35 @@
 """What people can ask of the service, whichever way they come: everything is checked here, and written down before it is done."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from jupyter_dodas.errors import (
     InfrastructureExists,
     InfrastructureNotFound,
-    InvalidOption,
-    InvalidSetting,
-    NotSupported,
     ProvisionFailed,
     QuotaExceeded,
     TooLarge,
 )
 from jupyter_dodas.hub.audit import Audit
 from jupyter_dodas.hub.infrastructures.changes import Changes
+from jupyter_dodas.hub.infrastructures.checks import Caller, Checks
 from jupyter_dodas.hub.infrastructures.configuration import Configuration
-from jupyter_dodas.hub.infrastructures.credentials import Credentials, group, missing, user
+from jupyter_dodas.hub.infrastructures.credentials import Credentials
 from jupyter_dodas.hub.infrastructures.keeping import Keeping
 from jupyter_dodas.hub.infrastructures.makers import Makers
-from jupyter_dodas.hub.infrastructures.offers import Offers
 from jupyter_dodas.hub.infrastructures.records import Record
 from jupyter_dodas.hub.infrastructures.store import Store
 from jupyter_dodas.hub.infrastructures.vault import Vault
 from jupyter_dodas.provision.base import Order, Plan
-from jupyter_dodas.provision.template import Template
 from jupyter_dodas.provision.views import Change, CloudView, Wanted
 from jupyter_dodas.spec import Phase, Step
 
-__all__ = ["Caller", "Desk"]
+__all__ = ["Desk"]
 
 _HOLDERS: Final = 100
 """Holders of one infrastructure."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks, and for whom."""
-
-    owner: str
-    groups: Sequence[str] = ()
-
-    @property
-    def purses(self) -> Sequence[str]:
-        """Whose credentials they may use, their own first."""
-        return (user(self.owner), *map(group, self.groups))
-
-
-@dataclass(frozen=True)
-class _Checked:
-    template: Template
-    inputs: dict[str, Any]
-    workers: int | None
-    provisioner: str
-    cloud_owner: str
-    cloud: str
 
 
 class Desk:
@@ -66,7 +37,7 @@ class Desk:
 
     Parameters
     ----------
-    store, vault, configuration, makers, credentials, offers, keeping, changes, audit
+    store, vault, configuration, makers, credentials, checks, keeping, changes, audit
         What it works with.
     """
 
@@ -78,13 +49,13 @@ class Desk:
         configuration: Configuration,
         makers: Makers,
         credentials: Credentials,
-        offers: Offers,
+        checks: Checks,
         keeping: Keeping,
         changes: Changes,
         audit: Audit,
     ) -> None:
         self._store, self._vault, self._configuration, self._makers = store, vault, configuration, makers
-        self._credentials, self._offers, self._keeping, self._changes = credentials, offers, keeping, changes
+        self._credentials, self._checks, self._keeping, self._changes = credentials, checks, keeping, changes
         self._audit = audit
 
     # -- what is there ---------------------------------------------------------------------------------------------------
@@ -148,8 +119,18 @@ class Desk:
 
     async def plan(self, caller: Caller, wanted: Wanted) -> Plan:
         """Return what would be created."""
-        checked = await self._check(caller, wanted)
-        return await self._plan(caller, checked)
+        checked = await self._checks.check(caller, wanted)
+        maker = await self._makers.bound(checked.provisioner, caller.owner, checked.cloud_owner, checked.cloud)
+        scalable = checked.template.scalable
+        workers = {scalable: checked.workers} if scalable is not None and checked.workers is not None else {}
+        order = Order(
+            name="dodas-plan",
+            template=checked.template,
+            inputs={**checked.inputs, **workers},
+            recipes=self._configuration.recipes,
+            secrets={name: secrets.token_urlsafe(24) for name in checked.template.secrets},
+        )
+        return await maker.plan(order)
 
     async def create(self, caller: Caller, wanted: Wanted) -> Record:
         """Write down one that is wanted. The same one will do, if it is not on its way out.
@@ -158,10 +139,10 @@ class Desk:
         ------
         InfrastructureExists, InvalidOption, TemplateInvalid, QuotaExceeded, NotSupported
         """
-        checked = await self._check(caller, wanted)
+        checked = await self._checks.check(caller, wanted)
         there = await self._store.find(caller.owner, wanted.name)
         if there is not None and there.wanted == "present" and not there.failed:
-            if _same(there, checked):
+            if checked.is_of(there):
                 return there
             raise InfrastructureExists(wanted.name, "It was made of another template, or with other inputs.")
         mine = await self._store.of(caller.owner)
@@ -208,7 +189,7 @@ class Desk:
         """
         record = await self._found(owner, name)
         if change.workers is not None:
-            await self._can_have(record, change.workers)
+            await self._checks.can_have(record, change.workers)
 
         def how(old: Record) -> Record:
             new: dict[str, Any] = {"refusal": None}
@@ -277,71 +258,14 @@ class Desk:
             raise InfrastructureNotFound(name)
         self._keeping.nudge(record.uid)
 
-    # -- credentials -----------------------------------------------------------------------------------------------------
-
-    async def clouds(self, caller: Caller) -> Sequence[CloudView]:
-        """Return credentials that somebody may use."""
-        return [view for _, view in await self._credentials.list(caller.purses)]
-
-    # -- checking --------------------------------------------------------------------------------------------------------
-
     async def _found(self, owner: str, name: str) -> Record:
         found = await self._store.find(owner, name)
         if found is None:
             raise InfrastructureNotFound(name, [one.name for one in await self._store.of(owner)])
         return found
 
-    async def _check(self, caller: Caller, wanted: Wanted) -> _Checked:
-        try:
-            maker = self._configuration.maker(wanted.provisioner)
-        except InvalidSetting as error:
-            raise InvalidOption(error.message, option="provisioner", remedy=error.remedy) from None
-        # One of the user's own may take a while to read.
-        template = await asyncio.to_thread(self._offers.chosen, wanted)
-        inputs = dict(template.check(wanted.inputs))
-        workers = inputs.pop(template.scalable, None) if template.scalable is not None else None
-        cloud_owner, cloud = await self._cloud(caller, wanted.cloud)
-        return _Checked(template, inputs, None if workers is None else int(workers), maker.name, cloud_owner, cloud)
+    # -- credentials -----------------------------------------------------------------------------------------------------
 
-    async def _cloud(self, caller: Caller, name: str) -> tuple[str, str]:
-        for owner, view in await self._credentials.list(caller.purses):
-            if name in ("", view.name):
-                return owner, view.name
-        if name:
-            raise missing(name)
-        return "", ""
-
-    async def _plan(self, caller: Caller, checked: _Checked) -> Plan:
-        maker = await self._makers.bound(checked.provisioner, caller.owner, checked.cloud_owner, checked.cloud)
-        scalable = checked.template.scalable
-        workers = {scalable: checked.workers} if scalable is not None and checked.workers is not None else {}
-        order = Order(
-            name="dodas-plan",
-            template=checked.template,
-            inputs={**checked.inputs, **workers},
-            recipes=self._configuration.recipes,
-            secrets={name: secrets.token_urlsafe(24) for name in checked.template.secrets},
-        )
-        return await maker.plan(order)
-
-    async def _can_have(self, record: Record, workers: int) -> None:
-        if record.wanted == "absent" or record.failed:
-            raise ProvisionFailed(
-                f"{record.name!r} cannot be scaled", cause="It has failed, or is being deleted.", remedy="Create it again."
-            )
-        template = Template(record.template, await self._store.text(record.digest))
-        if template.scalable is None:
-            raise NotSupported(
-                f"{record.name!r} cannot be scaled",
-                cause=f"The template {record.template!r} has no number of workers.",
-                remedy="Create another one, of a template that has.",
-            )
-        template.check({**record.chosen, template.scalable: workers})
-
-
-def _same(there: Record, checked: _Checked) -> bool:
-    """Whether what is there is what is asked for. Its size may have been changed meanwhile."""
-    return (there.digest, dict(there.inputs), there.provisioner, there.cloud_owner, there.cloud) == (
-        *(checked.template.digest, checked.inputs, checked.provisioner),
-        *(checked.cloud_owner, checked.cloud),
-    )
+    async def clouds(self, caller: Caller) -> Sequence[CloudView]:
+        """Return credentials that somebody may use."""
+        return [view for _, view in await self._credentials.list(caller.purses)]

@@ -74,6 +74,11 @@ class Record(Model):
         """Tell which one it is, for a log."""
         return f"{self.owner}/{self.name} ({self.uid})"
 
+    @property
+    def kind(self) -> str:
+        """Tell of what all take about as long."""
+        return f"{self.provisioner}/{self.template}"
+
     def view(self) -> InfrastructureView:
         """Return what people see of it."""
         return InfrastructureView(

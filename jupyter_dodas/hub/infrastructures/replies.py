@@ -14,8 +14,9 @@ from tornado import web
 
 from jupyter_dodas.errors import Busy, DodasError, InvalidOption, NotAllowed, ProvisionerUnreachable, Unauthenticated
 from jupyter_dodas.hub.infrastructures.access import HubApi
+from jupyter_dodas.hub.infrastructures.checks import Caller
 from jupyter_dodas.hub.infrastructures.credentials import Credentials, group, user
-from jupyter_dodas.hub.infrastructures.desk import Caller, Desk
+from jupyter_dodas.hub.infrastructures.desk import Desk
 from jupyter_dodas.hub.infrastructures.offers import Offers
 from jupyter_dodas.statuses import status_of
 from jupyter_dodas.views import ErrorView
