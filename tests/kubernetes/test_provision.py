@@ -4,6 +4,7 @@ The Infrastructure Manager is real; the machines are of its Dummy cloud, whose K
 asked of both. Pictures of the way stand in the documentation; `UPDATE_PICTURES=1` takes them anew.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -57,7 +58,7 @@ PROFILES: Final[Sequence[Mapping[str, Any]]] = [
 class MakingHub(ServiceHub):
     """A hub on this machine that has clusters made, which pods reach at its proxy."""
 
-    def __init__(self, estate: Estate, manager: InfrastructureManager, folder: Path, linger: float = 0) -> None:
+    def __init__(self, estate: Estate, manager: InfrastructureManager, folder: Path, *, linger: float = 0, home: str = "") -> None:
         self.estate = estate
         first, *others = PROFILES
         profiles = [{**first, "infrastructure": {**MADE, "linger": linger}}, *others]
@@ -68,6 +69,7 @@ c.DodasSpawner.hub_address = "http://{self.host}:" + c.JupyterHub.bind_url.rstri
 c.DodasSpawner.profiles = {profiles!r}
 c.DodasSpawner.namespace = "{estate.prefix}{{username}}"
 c.DodasSpawner.controller_image = "{IMAGES}/controller:1"
+c.DodasSpawner.home_size = "{home}"
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.allow_named_servers = True
 c.Spawner.cmd = ["jupyterhub-singleuser"]
@@ -220,7 +222,30 @@ def test_a_hub_that_was_killed_finds_its_notebook_in_the_cluster_and_lets_go_of_
     blocking_until(lambda: estate.left("bob"), within=60, meets=lambda left: not left)
 
 
-def ready(browser: Browser) -> set[str]:
-    """The servers of bob that are."""
-    servers = browser.api("GET", "/users/bob").json()["servers"]
+def ready(browser: Browser, user: str = "bob") -> set[str]:
+    """The servers of somebody that are."""
+    servers = browser.api("GET", f"/users/{user}").json()["servers"]
     return {name for name, server in servers.items() if server["ready"]}
+
+
+def test_a_home_on_the_cluster_outlives_the_server(estate: Estate, manager: InfrastructureManager, tmp_path: Path) -> None:
+    with MakingHub(estate, manager, tmp_path, linger=3600, home="1Gi") as hub:
+        give_a_cloud(hub, "carol")
+        browser = hub.browser()
+        browser.sign_in("carol")
+        for code, said in (("open('mass', 'w').write('125')", ""), ("print(open('mass').read())", "125\n")):
+            assert browser.api("POST", "/users/carol/server", json={"profile": "kubernetes"}).is_success
+            blocking_until(lambda: ready(browser, "carol"), within=240, meets=lambda found: found == {""})
+            with Kernel(browser, "carol") as kernel:
+                assert kernel.run(code) == said
+            assert browser.api("DELETE", "/users/carol/server").is_success
+            blocking_until(lambda: estate.left("carol"), within=120, meets=lambda left: not left)
+            assert len(manager.known()) == 1, "it stays for the next one"
+        asyncio.run(delete_all(hub, "carol"))
+        blocking_until(manager.known, within=120, meets=lambda left: not left)
+
+
+async def delete_all(hub: MakingHub, user: str) -> None:
+    async with hub.client(user) as service:
+        for one in await service.list():
+            await service.delete(one.name)
