@@ -7,7 +7,7 @@ Of the Infrastructure Manager only the contextualization is pretended, and that 
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -178,6 +178,11 @@ class InfrastructureManager(AbstractContextManager["InfrastructureManager"]):
         for ghost in ghosts:
             httpx.delete(f"{self.url}/infrastructures/{ghost}?force=true", headers=header(), timeout=30)
         return known - ghosts
+
+    def clear(self, identifiers: Iterable[str]) -> None:
+        """Delete some, whatever they are."""
+        for identifier in identifiers:
+            httpx.delete(f"{self.url}/infrastructures/{identifier}?force=true", headers=header(), timeout=120)
 
     def said(self) -> str:
         """What it has written: to its log, and to the terminal."""

@@ -13,7 +13,7 @@ from jupyter_dodas.provision.base import Outputs
 __all__ = ["asked", "name", "outputs", "secrets", "stamped"]
 
 _SECRET: Final = re.compile(r"token|passw|secret|credential|private|key", re.IGNORECASE)
-_ASKED: Final = re.compile(r"""^\s+dodas_asked:\s*["']?(\d+)""", re.MULTILINE)
+_ASKED: Final = re.compile(r"""^\s+dodas_asked:\s*["']?(\d+(?:\.\d+)?)""", re.MULTILINE)
 _NAME: Final = re.compile(r"""^\s+infra_name:\s*["']?([\w.-]+)""", re.MULTILINE)
 
 
@@ -62,7 +62,7 @@ def stamped(document: str, at: float) -> str:
     """Return a template with the time at which it was asked for, so that whoever looks at it later knows since when it is due."""
     return re.sub(
         r"^metadata:[ ]*\n([ ]+)",
-        lambda found: f"{found.group()}dodas_asked: '{at:.0f}'\n{found.group(1)}",
+        lambda found: f"{found.group()}dodas_asked: '{at:.3f}'\n{found.group(1)}",
         document,
         count=1,
         flags=re.MULTILINE,

@@ -186,7 +186,7 @@ def test_what_is_no_kubeconfig(given: str) -> None:
 
 def test_a_document_says_when_it_was_asked_for() -> None:
     document = stamped("tosca: 1\nmetadata:\n  infra_name: dodas-1\ntopology_template:\n  a: b\n", 1234567890.4)
-    assert (asked(document), name(document)) == (1234567890, "dodas-1")
+    assert (asked(document), name(document)) == (1234567890.4, "dodas-1")
     assert document.splitlines()[-1] == "  a: b"
     assert asked("metadata: {}") is None
 
