@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -55,6 +55,24 @@ class Estate:
         """What clusters and notebooks of a user have left."""
         selector = "app.kubernetes.io/managed-by=jupyter-dodas"
         return self.kubectl("-n", self.of(user), "get", kinds, "-l", selector, "-o", "name", check=False).split()
+
+    @contextmanager
+    def homes(self, folder: Path, *users: str) -> Iterator[None]:
+        """Have volumes for the homes of users, where no storage class makes them: folders of this machine, and so of the node."""
+        if "is-default-class" in self.kubectl("get", "storageclasses", "-o", "json"):
+            yield
+            return
+        names = []
+        for user in users:
+            (folder / user).mkdir()
+            (folder / user).chmod(0o777)
+            names.append(name := f"{self.of(user)}-home")
+            spec: dict[str, Any] = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+            spec |= {"hostPath": {"path": str(folder / user)}, "claimRef": {"namespace": self.of(user), "name": "home"}}
+            volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+            self.kubectl("apply", "-f", "-", given=json.dumps(volume))
+        yield
+        self.kubectl("delete", "persistentvolume", *names, "--wait=false")
 
     def renamed(self, thing: Any) -> Any:
         """Return an object of deploy/hub with the names of this hub; None if it is not for a test cluster."""

@@ -39,22 +39,8 @@ def hub() -> Iterator[HubPod]:
 
 @pytest.fixture(scope="module")
 def homes(hub: HubPod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Volumes for the homes, where no storage class makes them: folders of this machine, and so of the node."""
-    if "is-default-class" in hub.estate.kubectl("get", "storageclasses", "-o", "json"):
+    with hub.estate.homes(tmp_path_factory.mktemp("homes"), "alice", "bob"):
         yield
-        return
-    folder = tmp_path_factory.mktemp("homes")
-    names = []
-    for user in ("alice", "bob"):
-        (folder / user).mkdir()
-        (folder / user).chmod(0o777)
-        names.append(name := f"{hub.estate.of(user)}-home")
-        spec: dict[str, Any] = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": ""}
-        spec |= {"hostPath": {"path": str(folder / user)}, "claimRef": {"namespace": hub.estate.of(user), "name": "home"}}
-        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
-        hub.estate.kubectl("apply", "-f", "-", given=json.dumps(volume))
-    yield
-    hub.estate.kubectl("delete", "persistentvolume", *names, "--wait=false")
 
 
 @pytest.fixture(scope="module")

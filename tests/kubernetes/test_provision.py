@@ -229,7 +229,11 @@ def ready(browser: Browser, user: str = "bob") -> set[str]:
 
 
 def test_a_home_on_the_cluster_outlives_the_server(estate: Estate, manager: InfrastructureManager, tmp_path: Path) -> None:
-    with MakingHub(estate, manager, tmp_path, linger=3600, home="1Gi") as hub:
+    (tmp_path / "homes").mkdir()
+    with (
+        estate.homes(tmp_path / "homes", "carol"),
+        MakingHub(estate, manager, tmp_path, linger=3600, home="1Gi") as hub,
+    ):
         give_a_cloud(hub, "carol")
         browser = hub.browser()
         browser.sign_in("carol")
