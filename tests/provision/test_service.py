@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from jupyter_dodas.errors import DodasError, InfrastructureExists, InfrastructureNotFound, NotAllowed, QuotaExceeded
 from jupyter_dodas.provision import template
@@ -250,6 +251,22 @@ async def test_what_is_in_no_record_is_found_and_deleted(
     hub.kill_service()
     assert await again(alice.list) == ()
     await until(manager.known, within=120, meets=lambda left: not left)
+
+
+async def test_a_new_key_needs_no_old_one_after_a_start(hub: ServiceHub, alice: Infrastructures) -> None:
+    await alice.create(Wanted(name="higgs", template="kubernetes"))
+    assert (await alice.ready("higgs")).phase is Phase.READY
+    file = hub.store / "infrastructures.keys"
+    before = file.read_text()
+    after = Fernet.generate_key().decode() + "\n"
+    for keys in (after + before, after):
+        file.write_text(keys)
+        hub.kill_service()
+        assert await again(lambda: alice.kubeconfig("higgs")) == KUBECONFIG
+    # With what is kept of her cloud, too.
+    await alice.change("higgs", Change(workers=2))
+    await until(lambda: alice.get("higgs"), within=120, meets=lambda it: it.phase is Phase.READY and len(it.machines) == 3)
+    await gone(alice, "higgs")
 
 
 async def again(what: Callable[[], Awaitable[T]]) -> T:

@@ -29,6 +29,7 @@ from jupyter_dodas.hub.infrastructures.recipes import RecipeHandler
 from jupyter_dodas.hub.infrastructures.replies import LARGEST, Room
 from jupyter_dodas.hub.infrastructures.store import Store
 from jupyter_dodas.hub.infrastructures.strays import Strays
+from jupyter_dodas.hub.infrastructures.turning import turn
 from jupyter_dodas.hub.infrastructures.vault import Vault
 
 __all__ = ["Service"]
@@ -71,7 +72,7 @@ class Service:
             ) from None
         self._variables = variables
         self._store = Store(configuration.url)
-        vault = Vault.at(configuration.keys)
+        vault = self._vault = Vault.at(configuration.keys)
         self._hub = HubApi(api, token, hub_ssl(variables))
         changes = self._changes = Changes()
         credentials, offers = Credentials(self._store, vault), Offers(configuration)
@@ -94,6 +95,8 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until it is told to stop."""
         await self._store.open()
+        if turned := await turn(self._store, self._vault):
+            _log.info("%d secrets are encrypted with the first key now", turned)
         looking = asyncio.create_task(self._strays.run(), name="look around")
         server = httpserver.HTTPServer(
             self._application(), ssl_options=_tls(self._variables), max_body_size=LARGEST, idle_connection_timeout=120

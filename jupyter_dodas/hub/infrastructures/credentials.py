@@ -109,18 +109,6 @@ class Credentials:
             )
         await self._store.run(lambda it: it.execute(delete(CLOUDS).where(_C.owner == owner, _C.name == name)))
 
-    async def turn(self) -> int:
-        """Encrypt all of them with the first key of the vault, and return how many there are."""
-
-        def work(connection: Connection) -> int:
-            rows = list(connection.execute(select(_C.owner, _C.name, _C.secrets)))
-            for owner, name, closed in rows:
-                which = CLOUDS.update().where(_C.owner == owner, _C.name == name)
-                connection.execute(which.values(secrets=self._vault.turn(closed)))
-            return len(rows)
-
-        return await self._store.run(work)
-
 
 def missing(name: str) -> NotSupported:
     """Return the error that there are no such credentials."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -25,8 +25,8 @@ class Vault:
         The first one closes, all of them open.
     """
 
-    def __init__(self, keys: MultiFernet) -> None:
-        self._keys = keys
+    def __init__(self, keys: Sequence[Fernet]) -> None:
+        self._first, self._keys = keys[0], MultiFernet(keys)
 
     def __repr__(self) -> str:
         return "Vault()"
@@ -48,8 +48,8 @@ class Vault:
         try:
             if file.stat().st_mode & 0o077:
                 raise _unusable(file, "Other accounts of this machine can read it.")
-            return cls(MultiFernet([Fernet(line) for line in file.read_text("ascii").split()]))
-        except (OSError, ValueError) as error:
+            return cls([Fernet(line) for line in file.read_text("ascii").split()])
+        except (OSError, ValueError, IndexError) as error:
             raise _unusable(file, getattr(error, "strerror", "") or "It holds no keys of Fernet.") from error
 
     def close(self, secrets: Mapping[str, str]) -> bytes:
@@ -77,8 +77,13 @@ class Vault:
         return found
 
     def turn(self, closed: bytes) -> bytes:
-        """Encrypt with the first key what was with any."""
-        return self._keys.rotate(closed)
+        """Encrypt with the first key what was with another one; what cannot be opened stays as it is, and says so when it is."""
+        with suppress(InvalidToken):
+            self._first.decrypt(closed)
+            return closed
+        with suppress(InvalidToken):
+            return self._keys.rotate(closed)
+        return closed
 
 
 def _make(file: Path) -> None:
