@@ -231,6 +231,11 @@ class Ec2Server(AbstractContextManager["Ec2Server"]):
         """States of all machines that are not terminated, by identifier."""
         return {one["instanceId"]: one["state"] for one in self._described() if one["state"] != "terminated"}
 
+    def groups(self) -> set[str]:
+        """Names of all security groups but the one that is always there."""
+        found = ET.fromstring(self.ask("DescribeSecurityGroups")).iter()
+        return {child.text or "" for one in found for child in one if _tag(child) == "groupName"} - {"default"}
+
     def at(self, address: str) -> str:
         """Identifier of the machine that has an address."""
         return next(

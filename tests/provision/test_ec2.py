@@ -42,6 +42,7 @@ async def test_machines_live_and_die(amazon: InfrastructureManager, ec2: Ec2Serv
     found = await reached(made, identifier, State.READY, State.FAILED, within=200)
     assert (found.state, found.problem) == (State.READY, None)
     assert len(ec2.instances()) == 3
+    assert ec2.groups()
     assert all(vm.addresses for vm in found.machines)
 
     # Somebody ends a worker: this is seen, and another one comes when it is asked for.
@@ -64,6 +65,7 @@ async def test_machines_live_and_die(amazon: InfrastructureManager, ec2: Ec2Serv
     await reached(made, identifier, State.FAILED, within=120)
     await gone(made, identifier, within=200)
     assert ec2.instances() == {}
+    await until(ec2.groups, within=60, meets=lambda left: not left)
     assert amazon.left() == set()
 
 
@@ -74,4 +76,5 @@ async def test_it_is_deleted_while_machines_are_made(
     identifier = await made.create(order("dodas-brief", recipes, workers=2, image=Ec2Server.image))
     await gone(made, identifier, within=200)
     await until(ec2.instances, within=60, meets=lambda left: not left)
+    await until(ec2.groups, within=60, meets=lambda left: not left)
     assert amazon.left() == set()
