@@ -71,8 +71,10 @@ class Estate:
             spec |= {"hostPath": {"path": str(folder / user)}, "claimRef": {"namespace": self.of(user), "name": "home"}}
             volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
             self.kubectl("apply", "-f", "-", given=json.dumps(volume))
-        yield
-        self.kubectl("delete", "persistentvolume", *names, "--wait=false")
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "persistentvolume", *names, "--wait=false")
 
     def renamed(self, thing: Any) -> Any:
         """Return an object of deploy/hub with the names of this hub; None if it is not for a test cluster."""

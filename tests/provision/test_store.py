@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from jupyter_dodas.errors import InfrastructureExists, NotAllowed, NotSupported, StateNotWritable
 from jupyter_dodas.hub.infrastructures.credentials import Credentials, group, user
 from jupyter_dodas.hub.infrastructures.records import Record
 from jupyter_dodas.hub.infrastructures.store import Store
+from jupyter_dodas.hub.infrastructures.turning import turn
 from jupyter_dodas.hub.infrastructures.vault import Vault
 from jupyter_dodas.provision.clouds import Ec2
 from jupyter_dodas.testing.waiting import blocking_until
@@ -150,6 +152,11 @@ async def test_secrets_of_clouds_are_not_in_the_database(store: Store, url: str,
     with pytest.raises(NotAllowed, match="in use"):
         await credentials.remove(user("alice"), "aws")
     await store.forget("0a")
+    keys = tmp_path / "keys"
+    keys.write_text(Fernet.generate_key().decode() + "\n" + keys.read_text())
+    assert [await turn(store, Vault.at(keys)) for _ in range(2)] == [2, 0]
+    keys.write_text(keys.read_text().split()[0])
+    assert await Credentials(store, Vault.at(keys)).get(user("alice"), "aws") == mine
     await credentials.remove(user("alice"), "aws")
     await credentials.remove(group("cms"), "shared")
     assert not await credentials.list([user("alice"), group("cms")])
